@@ -1,0 +1,30 @@
+"""What can go wrong in the renderer.
+
+ValueError          what a person asked for is wrong; one line: the thing, the value, the remedy
+ItemFailed          one shape cannot become a sample; carries the failure's class and reason
+└─ BadInput         the file itself is the cause: trying again cannot help
+"""
+
+from __future__ import annotations
+
+
+class ItemFailed(Exception):
+    """One shape cannot become a sample.
+
+    failure_class is one of bad_input, out_of_memory, timeout, crash, blank, environment.
+    """
+
+    def __init__(self, failure_class: str, reason: str):
+        super().__init__(failure_class, reason)
+        self.failure_class, self.reason = failure_class, reason
+
+    def __str__(self) -> str:
+        return f"{self.failure_class}: {self.reason}"
+
+
+class BadInput(ItemFailed):
+    """The shape's own file is the cause; final at once."""
+
+    def __init__(self, reason: str):
+        super().__init__("bad_input", reason)
+        self.args = (reason,)  # so that it survives being pickled by whoever catches it

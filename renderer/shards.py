@@ -1,0 +1,382 @@
+"""The shared data format: WebDataset shards that can be trusted, and the reader for them.
+
+    dataset.json        the index: which shards, which splits, what every sample has
+    train-000000.tar    a shard: ordinary tar, one sample per shape
+    train-000000.json   its side-car: where every member lies, hashes, the shapes that failed
+
+A shard is the concatenation of its samples' tar records, so a finished sample waits in `.staging/`
+as it will lie in the shard, and is never made twice.  `docs/format.md` is the page for readers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import io
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer import storage
+from renderer.members import PASSES, decode_member, pixels_hash, view_name
+
+__all__ = ["VERSION", "Dataset", "Sample", "View", "decode_member", "pixels_hash"]
+
+VERSION = 1
+INDEX, JOB, STAGING = "dataset.json", "job.json", ".staging"
+
+CONVENTIONS: Mapping[str, Any] = {
+    "world": "the shape's normalized frame: right-handed, y up, bounding-box diagonal 1, centred",
+    "camera": "OpenCV: x right, y down, z forward; world_to_camera 4x4 row-major",
+    "pixels": "centres at half-integers",
+    "rgba": "8 bits, sRGB-encoded, view transform Standard, straight alpha, transparent background",
+    "depth": "16 bits, depth = value * depth_scale along the optical axis, 0 = nothing hit",
+    "normal": "16 bits, world frame, n = value / 32767.5 - 1, background (0, 0, 0), towards the camera",
+    "albedo": "8 bits, sRGB-encoded",
+    "mask": "8 bits, part ids by first appearance in the file, 0 = background, 255 = part 255 and later",
+    "materials": "opaque: transparency in the source is not rendered",
+}
+DEPTH_SCALE = 5e-5
+
+_BLOCK, _RECORD = 512, 10240
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished sample as it lies in a tar: bytes, and where its members are in them."""
+
+    key: str
+    data: bytes
+    members: Mapping[str, tuple[int, int, str]]
+    """member -> offset in `data`, size, SHA-256"""
+    pixels: str
+    """SHA-256 of the decoded arrays"""
+
+    def entry(self, offset: int) -> dict[str, Any]:
+        """Its entry in the side-car of a shard in which it begins at `offset`."""
+        return {
+            "key": self.key,
+            "members": {n: [offset + at, size, sha] for n, (at, size, sha) in self.members.items()},
+            "pixels": self.pixels,
+        }
+
+
+def make_record(key: str, members: Mapping[str, bytes], pixels: str) -> Record:
+    """The tar records of one sample: PAX, and nothing in them that could differ between runs."""
+    buffer = io.BytesIO()
+    places: dict[str, tuple[int, int, str]] = {}
+    # Closing would add the end-of-archive mark, which belongs to the shard.
+    tar = tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+    for name, data in members.items():
+        info = tarfile.TarInfo(f"{key}.{name}")
+        info.size, info.mode = len(data), 0o644
+        tar.addfile(info, io.BytesIO(data))
+        padded = -(-len(data) // _BLOCK) * _BLOCK
+        places[name] = (tar.offset - padded, len(data), storage.sha256(data))
+    return Record(key=key, data=buffer.getvalue(), members=places, pixels=pixels)
+
+
+def stage(folder: Path, record: Record) -> None:
+    """Keep a finished sample until its shard is whole; the JSON comes last and makes it valid."""
+    storage.write(folder / f"{record.key}.tar", record.data)
+    note = {"version": VERSION, "sha256": storage.sha256(record.data), **record.entry(0)}
+    storage.write(folder / f"{record.key}.json", storage.canonical_json(note))
+
+
+def staged(folder: Path, key: str) -> Record | None:
+    """The finished sample of an earlier try, or None where there is none that can be trusted."""
+    try:
+        note = storage.read_json(folder / f"{key}.json")
+        data = (folder / f"{key}.tar").read_bytes()
+    except (FileNotFoundError, ValueError):
+        return None
+    if note.get("version") != VERSION or storage.sha256(data) != note["sha256"]:
+        return None
+    members = {name: (at, size, sha) for name, (at, size, sha) in note["members"].items()}
+    return Record(key=key, data=data, members=members, pixels=note["pixels"])
+
+
+def write_shard(
+    folder: Path, name: str, records: Iterator[Record], failed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Write `name`.tar and then its side-car, which makes it count; returns the side-car."""
+    entries, offset = [], 0
+    with storage.replacing(folder / f"{name}.tar") as file:
+        for record in records:
+            entries.append(record.entry(offset))
+            file.write(record.data)
+            offset += len(record.data)
+        file.write(b"\0" * (-(-(offset + 2 * _BLOCK) // _RECORD) * _RECORD - offset))
+        file.flush()
+        sha256 = storage.sha256_of_file(Path(file.name))
+    sidecar = {
+        "version": VERSION,
+        "shard": f"{name}.tar",
+        "sha256": sha256,
+        "samples": entries,
+        "failed": list(failed),
+    }
+    storage.write(folder / f"{name}.json", storage.canonical_json(sidecar))
+    return sidecar
+
+
+def dataset_id(index: Mapping[str, Any]) -> str:
+    parts = ("version", "job", "conventions", "splits", "shards")
+    return storage.sha256(storage.canonical_json({part: index[part] for part in parts}))
+
+
+def write_index(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the index whole; returns it with its id."""
+    whole = {"version": index["version"], "id": dataset_id(index), **index}
+    storage.write(folder / INDEX, storage.readable_json(whole))
+    return whole
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_versioned(path: Path) -> dict[str, Any]:
+    """A JSON file of this format.
+
+    Raises FileNotFoundError, or ValueError for another version or for what is no JSON object.
+    """
+    value = storage.read_json(path)
+    if not isinstance(value, dict) or "version" not in value:
+        raise ValueError(f"{path} is not a file of this format: it has no version")
+    if value["version"] != VERSION:
+        raise ValueError(
+            f"{path} has version {value['version']!r}; this program reads version {VERSION}"
+        )
+    return value
+
+
+class View:
+    """One picture of a shape with its camera; every pass is decoded when it is asked for."""
+
+    def __init__(self, sample: Sample, number: int, meta: Mapping[str, Any]):
+        self.sample, self.number, self.meta = sample, number, meta
+        self._prefix = view_name(number, len(sample.meta["views"]))
+
+    def __repr__(self) -> str:
+        return f"View({self.sample.key!r}, {self.number})"
+
+    def has(self, kind: str) -> bool:
+        return f"{self._prefix}.{kind}.png" in self.sample.members
+
+    def raw(self, kind: str) -> NDArray[Any]:
+        """The pass as it is stored: see the format page."""
+        image: NDArray[Any] = self.sample.decode(f"{self._prefix}.{kind}.png")
+        return image
+
+    @functools.cached_property
+    def rgba(self) -> NDArray[np.uint8]:
+        """[H, W, 4] sRGB-encoded, straight alpha."""
+        return self.raw("rgba")
+
+    @functools.cached_property
+    def depth(self) -> NDArray[np.float32]:
+        """[H, W] along the optical axis, in units of the shape's diagonal; 0 = nothing hit."""
+        return np.asarray(self.raw("depth") * np.float32(self.sample.meta["depth_scale"]))
+
+    @functools.cached_property
+    def normal(self) -> NDArray[np.float32]:
+        """[H, W, 3] unit, world frame; (0, 0, 0) in the background."""
+        stored = self.raw("normal")
+        normal = stored / np.float32(32767.5) - 1
+        normal[(stored == 0).all(axis=2)] = 0
+        return np.asarray(normal, np.float32)
+
+    @functools.cached_property
+    def albedo(self) -> NDArray[np.uint8]:
+        """[H, W, 3] sRGB-encoded."""
+        return self.raw("albedo")
+
+    @functools.cached_property
+    def mask(self) -> NDArray[np.uint8]:
+        """[H, W] part ids; 0 = background."""
+        return self.raw("mask")
+
+    @functools.cached_property
+    def intrinsics(self) -> NDArray[np.float64]:
+        """[3, 3] pixels."""
+        return np.array(self.meta["intrinsics"])
+
+    @functools.cached_property
+    def world_to_camera(self) -> NDArray[np.float64]:
+        """[4, 4]"""
+        return np.array(self.meta["world_to_camera"])
+
+    @property
+    def azimuth_deg(self) -> float:
+        return float(self.meta["azimuth_deg"])
+
+    @property
+    def elevation_deg(self) -> float:
+        return float(self.meta["elevation_deg"])
+
+    @property
+    def distance(self) -> float:
+        return float(self.meta["distance"])
+
+
+class Sample:
+    """One shape: its views, its point cloud, and what is known about it."""
+
+    def __init__(self, tar: Path, entry: Mapping[str, Any]):
+        self.tar = tar
+        self.key: str = entry["key"]
+        self.pixels: str = entry["pixels"]
+        self.members: dict[str, tuple[int, int, str]] = {
+            name: (int(at), int(size), sha) for name, (at, size, sha) in entry["members"].items()
+        }
+
+    def __repr__(self) -> str:
+        return f"Sample({self.key!r})"
+
+    def read(self, member: str) -> bytes:
+        """The bytes of one member: `00.rgba.png`, `points.npy`, `json`.
+
+        Raises KeyError for one it does not have.
+        """
+        if member not in self.members:
+            raise KeyError(f"{self.key} has no {member}; it has {', '.join(self.members)}")
+        offset, size, _ = self.members[member]
+        return storage.read_range(self.tar, offset, size)
+
+    def decode(self, member: str) -> Any:
+        return decode_member(member, self.read(member))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every member that is an array, decoded."""
+        return {name: self.decode(name) for name in self.members if name != "json"}
+
+    @functools.cached_property
+    def meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = self.decode("json")
+        return meta
+
+    @functools.cached_property
+    def views(self) -> tuple[View, ...]:
+        return tuple(View(self, number, meta) for number, meta in enumerate(self.meta["views"]))
+
+    @functools.cached_property
+    def points(self) -> NDArray[np.float32]:
+        """[N, 3] uniform by area on the surface, world frame."""
+        points: NDArray[np.float32] = self.decode("points.npy")
+        return points
+
+    @functools.cached_property
+    def normals(self) -> NDArray[np.float32]:
+        """[N, 3] unit, of the same points."""
+        normals: NDArray[np.float32] = self.decode("normals.npy")
+        return normals
+
+    @property
+    def category(self) -> str:
+        return str(self.meta["shape"]["category"])
+
+
+class Dataset(Sequence[Sample]):
+    """A dataset on storage, sample by sample, read in place.
+
+    >>> Dataset("data/cars")[0].views[0].rgba
+
+    What it holds is fixed when it is opened: a dataset that is still growing shows the shards that
+    its index named then.
+
+    Raises FileNotFoundError where there is no dataset, ValueError for another version or split.
+    """
+
+    def __init__(self, folder: str | Path, split: str | None = None):
+        self.folder, self.split = Path(folder), split
+        try:
+            self.index = read_versioned(self.folder / INDEX)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(
+                f"no dataset in {folder}: it has no {INDEX}; `farm submit render` makes one"
+            ) from error
+        if split is not None and split not in self.index["splits"]:
+            raise ValueError(
+                f"no split {split!r} in {folder}; there are {', '.join(self.index['splits'])}"
+            )
+        self.shards: list[dict[str, Any]] = [
+            s for s in self.index["shards"] if split in (None, s["split"])
+        ]
+        self._ends = list(np.cumsum([s["samples"] for s in self.shards], dtype=int))
+        self._samples = functools.lru_cache(maxsize=32)(self._read_samples)
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.folder)!r}, {len(self)} samples)"
+
+    @property
+    def id(self) -> str:
+        return str(self.index["id"])
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.index["complete"])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._ends else 0
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {len(self)}")
+        number %= len(self)
+        shard = bisect.bisect_right(self._ends, number)
+        first = self._ends[shard - 1] if shard else 0
+        return self._samples(shard)[number - first]
+
+    def __iter__(self) -> Iterator[Sample]:
+        for shard in range(len(self.shards)):
+            yield from self._samples(shard)
+
+    def sidecar(self, shard: int) -> dict[str, Any]:
+        return read_versioned(sidecar_path(self.folder / self.shards[shard]["name"]))
+
+    def _read_samples(self, shard: int) -> list[Sample]:
+        tar = self.folder / self.shards[shard]["name"]
+        return [Sample(tar, entry) for entry in self.sidecar(shard)["samples"]]
+
+    def failed(self) -> Iterator[dict[str, Any]]:
+        """The shapes that could not be rendered, with class and reason."""
+        for shard in range(len(self.shards)):
+            yield from self.sidecar(shard)["failed"]
+
+
+def sidecar_path(tar: Path) -> Path:
+    return tar.with_suffix(".json")
+
+
+def log_path(tar: Path) -> Path:
+    return tar.with_suffix(".log.json")
+
+
+def shard_number(name: str) -> int:
+    """17 of `train-000017.tar`."""
+    match = re.fullmatch(r".*-(\d+)\.tar", name)
+    if not match:
+        raise ValueError(f"{name} is not the name of a shard")
+    return int(match[1])
+
+
+def expected_members(passes: Sequence[str], views: int, points: int) -> list[str]:
+    """The members of a rendered sample, in the order in which they lie in the tar."""
+    images = [
+        f"{view_name(view, views)}.{kind}.png"
+        for view in range(views)
+        for kind in PASSES
+        if kind in passes
+    ]
+    return ["json", *images, *(["points.npy", "normals.npy"] if points else [])]

@@ -1,0 +1,177 @@
+"""Job kinds, found by folder; strict JSON in and out.
+
+A kind is a module of `renderer.jobs`, `trainer.jobs` or a package of FARM_KIND_PACKAGES; its
+file name is its name. What the module has is said in docs/kinds.md and checked by `load`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import math
+import pkgutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from farm.errors import BadJson, UnknownKind
+
+T = TypeVar("T")
+
+PACKAGES = ("renderer.jobs", "trainer.jobs")
+NEEDED = ("ROLE", "Job", "Task", "Done", "resolve", "units", "scan", "plan", "prepare", "done",
+          "publish", "estimate", "summary", "run")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One job kind: its name, the package of its file and the module itself."""
+
+    name: str
+    package: str
+    module: ModuleType
+
+    @property
+    def program(self) -> str:
+        """The package that `python -m` runs as this kind's child program."""
+        return self.package.rpartition(".")[0]
+
+    @property
+    def role(self) -> str:
+        """Its queue, and the workers that take it."""
+        return str(self.module.ROLE)
+
+    def job_id(self, job: Any) -> str:
+        """Twelve hex digits that name the job: the same job has the same ones."""
+        left_out = getattr(self.module, "NOT_IDENTITY", frozenset())
+        facts = {key: value for key, value in dataclasses.asdict(job).items()
+                 if key not in left_out}
+        return hashlib.sha256(canonical({"kind": self.name, "job": facts})).hexdigest()[:12]
+
+    def read_job(self, text: str | bytes, thing: str = "job") -> Any:
+        """The Job that JSON text describes.
+
+        Raises BadJson, naming each unknown, missing or ill-typed field, in one line.
+        """
+        return read(self.module.Job, text, thing)
+
+    def read_task(self, text: str | bytes) -> Any:
+        return read(self.module.Task, text, "task")
+
+    def read_done(self, text: str | bytes) -> Any:
+        return read(self.module.Done, text, "done")
+
+
+def find(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Name of every kind -> the package of its file, imports none of them."""
+    found: dict[str, str] = {}
+    for package in (*PACKAGES, *packages):
+        for name in _modules(package):
+            found.setdefault(name, package)
+    return dict(sorted(found.items()))
+
+
+def load(name: str, packages: Iterable[str] = ()) -> Kind:
+    """The kind of that name.
+
+    Raises UnknownKind with the names there are; TypeError for a file that lacks a part.
+    """
+    known = find(packages)
+    if name not in known:
+        raise UnknownKind(name, known)
+    module = importlib.import_module(f"{known[name]}.{name}")
+    lacking = [part for part in NEEDED if not hasattr(module, part)]
+    if lacking:
+        raise TypeError(f"{module.__name__} is not a job kind: it lacks {', '.join(lacking)}")
+    return Kind(name, known[name], module)
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8; NaN and infinities are refused."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+                      allow_nan=False)
+    return text.encode()
+
+
+def read(type_: type[T], text: str | bytes, thing: str) -> T:
+    """A dataclass from JSON, strictly: no unknown field, no text for a number.
+
+    Raises BadJson naming the fields, in one line. ValueError of a `__post_init__` comes as it is.
+    """
+    from pydantic import ValidationError
+
+    try:
+        json.loads(text, parse_constant=_no_constant, parse_float=_finite,
+                   object_pairs_hook=_no_duplicates)
+    except ValueError as error:
+        raise BadJson(thing, f"not strict JSON: {error}") from None
+    try:
+        return _adapter(type_).validate_json(text, strict=True, extra="forbid")  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise BadJson(thing, "; ".join(_problems(error))) from None
+
+
+def read_file(kind: Kind, path: Path) -> Any:
+    """A Job from a file of JSON. Raises BadJson; OSError when it cannot be read."""
+    return kind.read_job(path.read_bytes(), str(path))
+
+
+@functools.cache
+def _adapter(type_: type) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type_)
+
+
+def _problems(error: Any) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "value_error":
+            yield f"{where}: {message}" if where else message
+        elif problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            yield f"unknown field {where!r}"
+        elif problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+            yield f"field {where!r} is missing"
+        else:
+            yield f"field {where!r} ({problem['input']!r}): {message[0].lower()}{message[1:]}"
+
+
+def _modules(package: str) -> list[str]:
+    """Names of the modules in a package's folder; none where it is not installed."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return []
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    return [info.name for info in pkgutil.iter_modules(spec.submodule_search_locations)
+            if not info.name.startswith("_")]
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"field {key!r} is there twice")
+        found[key] = value
+    return found

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from renderer.shapes.candidate import Available, Candidate, Category
-from renderer.shapes.naming import make_key, with_digest
+from renderer.shapes.naming import make_key, printable, with_digest
 from renderer.shapes.references import references, roots_of
 from renderer.shapes.shape import Shape
 
@@ -151,7 +151,7 @@ def identify(candidate: Candidate) -> Shape:
         id=candidate.id,
         category=candidate.category,
         synset=candidate.synset,
-        path=_printable(os.path.abspath(candidate.path)),
+        path=printable(os.path.abspath(candidate.path)),
         sha256=sha256,
         up=candidate.up,
         split=candidate.split,
@@ -173,7 +173,7 @@ def digest(path: Path) -> str:
 
 
 def _unreadable(path: str) -> str | None:
-    if _printable(path) != path:
+    if printable(path) != path:
         return "its name is not UTF-8: rename it"
     try:
         about = os.stat(path)
@@ -184,11 +184,6 @@ def _unreadable(path: str) -> str | None:
     if not stat.S_ISREG(about.st_mode):
         return "not an ordinary file"
     return "0 bytes" if about.st_size == 0 else None
-
-
-def _printable(path: str) -> str:
-    """A path that can be written as JSON: bytes that are no UTF-8 are shown as `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _told_apart(shapes: Iterable[Shape]) -> Iterator[Shape]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 
 LONGEST = 100  # characters; old tar readers cut member names, and a view's suffix still follows
@@ -30,3 +31,8 @@ def with_digest(clean: str, original: str) -> str:
     """`clean`, cut where needed, with 8 hex digits that only `original` has."""
     digest = hashlib.sha256(original.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
     return f"{clean[: LONGEST - DIGITS - 1]}-{digest}"
+
+
+def printable(name: str) -> str:
+    """A file name that can be written as JSON: bytes that are no UTF-8 are shown as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,23 +1,285 @@
-"""Which other files a mesh file needs: its MTL, textures and buffers, and which may be read."""
+"""Which other files a mesh file needs (MTL, textures, buffers), and which of them may be read.
+
+A mesh comes from anywhere and names files as it likes: `../../etc/passwd`, `C:\\work\\a.png`. Only
+what lies in the model's own folder, or in ShapeNet's `../images`, is ever opened; symbolic links
+count by where they lead. A name is looked for as Blender 5.0's importers look for it, so that what
+is hashed is what is rendered, and then with the remedies listed at `find_named`.
+
+Nothing here needs bpy or trimesh, and no more than a few MB are held at a time.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+CHUNK = 4 << 20  # bytes read at a time
+LONGEST_MTL = 16 << 20  # a material library above this is no material library
+LONGEST_NAME = 4096  # Linux's PATH_MAX; a longer line names no file
+
+# Options of map_* and how many values each may take; source: the MTL specification, section
+# "Options for texture map statements", and the two that exporters of PBR materials add.
+OPTIONS = {
+    b"-blendu": 1, b"-blendv": 1, b"-boost": 1, b"-bm": 1, b"-cc": 1, b"-clamp": 1,
+    b"-imfchan": 1, b"-mm": 2, b"-o": 3, b"-s": 3, b"-t": 3, b"-texres": 1, b"-type": 1,
+    b"-colorspace": 1,
+}  # fmt: skip
+NUMBERS = {b"-o", b"-s", b"-t", b"-mm"}  # may have fewer values than they could
+NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+TEXTURE = re.compile(
+    rb"^[ \t]*((?:map_\w+|norm|bump|disp|decal|refl)[ \t]+[^\r\n]*)", re.MULTILINE | re.IGNORECASE
+)
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters: `c:` is a Windows drive
 
 
 @dataclass(frozen=True, kw_only=True)
 class References:
     files: tuple[Path, ...] = ()
+    """What is there and may be read, in order of name; hashed with the mesh."""
     missing: tuple[str, ...] = ()
+    """Names, as the file has them, of what is not there."""
     outside: tuple[str, ...] = ()
+    """Names of what lies outside the roots: never opened."""
+    found: tuple[tuple[str, Path], ...] = ()
+    """Each name that leads to one of `files`, so that a renderer can mend a path."""
+    buffers: tuple[str, ...] = ()
+    """Those of `missing` and `outside` that hold the geometry itself (glTF)."""
 
 
 def roots_of(path: Path) -> tuple[Path, ...]:
-    if path.parent.name == "models":
+    """The folders that a mesh's other files may lie in."""
+    if path.parent.name == "models":  # ShapeNet v2
         return (path.parent, path.parent.parent / "images")
     return (path.parent,)
 
 
 def references(path: Path, roots: tuple[Path, ...]) -> References:
-    return References()
+    """What a mesh file refers to. Raises OSError if the file itself cannot be read.
+
+    path    OBJ, GLB or glTF; the other formats refer to nothing that Blender reads
+    roots   folders that may be read, see `roots_of`
+    """
+    collected = _Collected(path.parent, tuple(os.path.realpath(root) for root in roots))
+    suffix = path.suffix.lower()
+    if suffix == ".obj":
+        _of_obj(path, collected)
+    elif suffix in (".gltf", ".glb"):
+        _of_gltf(path, collected)
+    return collected.done()
+
+
+def find_named(name: str, folder: Path, roots: Iterable[str]) -> tuple[Path | None, bool]:
+    """The file that a name in a file of `folder` stands for, and whether it lies outside.
+
+    In this order: the name as it is; with / for \\; only its last part, in the folder itself
+    (Blender does so too, and it mends absolute paths of another machine); that in any letter case.
+    """
+    plain = name.replace("\\", "/")
+    last = plain.rsplit("/", 1)[-1]
+    outside = False
+    for wanted in dict.fromkeys((name, plain, last)):
+        path = os.path.normpath(os.path.join(folder, wanted))
+        real = _regular(path)
+        if real is None:
+            continue
+        if any(real == root or real.startswith(f"{root}{os.sep}") for root in roots):
+            return Path(path), False
+        outside = True
+    # What is not there and would be outside is told as outside: it must never be looked for.
+    above = os.path.realpath(os.path.join(folder, plain))
+    inside = any(above.startswith(f"{root}{os.sep}") for root in roots)
+    parent = os.path.dirname(above) if inside else str(folder)
+    other = _any_case(parent, last)
+    if other is not None and (real := _regular(other)) is not None:
+        if any(real.startswith(f"{root}{os.sep}") for root in roots):
+            return Path(other), False
+    return None, outside or not inside
+
+
+def _regular(path: str) -> str | None:
+    """Where an ordinary file really lies; None: there is none (a FIFO would never end)."""
+    try:
+        if len(path) > LONGEST_NAME or not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # ValueError: a NUL within the name
+        return None
+
+
+def _any_case(folder: str, name: str) -> str | None:
+    try:
+        with os.scandir(folder) as entries:
+            same = sorted(e.name for e in entries if e.name.lower() == name.lower())
+    except (OSError, ValueError):
+        return None
+    return os.path.join(folder, same[0]) if same else None
+
+
+class _Collected:
+    """References as they are met."""
+
+    def __init__(self, folder: Path, roots: tuple[str, ...]):
+        self.folder, self.roots = folder, roots
+        self.named: dict[str, Path | None] = {}
+        self.outside: set[str] = set()
+        self.buffers: set[str] = set()
+
+    def add(self, name: str, folder: Path | None = None, buffer: bool = False) -> Path | None:
+        if name not in self.named:
+            self.named[name], outside = find_named(name, folder or self.folder, self.roots)
+            if outside:
+                self.outside.add(name)
+        if buffer and self.named[name] is None:
+            self.buffers.add(name)
+        return self.named[name]
+
+    def done(self) -> References:
+        found = {name: path for name, path in self.named.items() if path is not None}
+        lost = {name for name, path in self.named.items() if path is None}
+        by_name = {os.path.relpath(p, self.folder).replace(os.sep, "/"): p for p in found.values()}
+        return References(
+            files=tuple(by_name[name] for name in sorted(by_name)),
+            missing=tuple(sorted(lost - self.outside)),
+            outside=tuple(sorted(self.outside & lost)),
+            found=tuple(sorted(found.items())),
+            buffers=tuple(sorted(self.buffers)),
+        )
+
+
+def _of_obj(path: Path, collected: _Collected) -> None:
+    libraries = []
+    for line in lines_with(path, b"mtllib"):
+        libraries += _libraries(line, collected)
+    # Blender also reads the library that has the mesh's own name, whether it is named or not.
+    own = path.with_suffix(".mtl")
+    if _regular(str(own)):
+        libraries.append(collected.add(own.name))
+    for library in dict.fromkeys(library for library in libraries if library is not None):
+        with open(library, "rb") as file:
+            text = file.read(LONGEST_MTL)
+        for match in TEXTURE.finditer(text):
+            name = texture_name(match[1])
+            if name:
+                collected.add(name, library.parent)
+
+
+def lines_with(path: Path, word: bytes) -> Iterator[bytes]:
+    """What follows `word` on each line that begins with it; without reading the whole file at once.
+
+    bytes.find looks at several GB a second, a regular expression over a 50 MB mesh takes seconds.
+    """
+    with open(path, "rb") as file:
+        rest = b""
+        while chunk := file.read(CHUNK):
+            text = rest + chunk
+            end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+            if not end:  # no line is as long as this in a mesh
+                end = max(0, len(text) - LONGEST_NAME)
+            yield from _lines_with(text[:end], word)
+            rest = text[end:]
+        yield from _lines_with(rest, word)
+
+
+def _lines_with(text: bytes, word: bytes) -> Iterator[bytes]:
+    at = text.find(word)
+    while at >= 0:
+        start = max(text.rfind(b"\n", 0, at), text.rfind(b"\r", 0, at)) + 1
+        ends = [end for end in (text.find(b"\n", at), text.find(b"\r", at)) if end >= 0]
+        end = min(ends, default=len(text))
+        if not text[start:at].strip():
+            yield text[at + len(word) : end]
+        at = text.find(word, end)
+
+
+def _libraries(line: bytes, collected: _Collected) -> list[Path | None]:
+    """The libraries of one mtllib line: a name with spaces, or several names."""
+    whole = _text(line)
+    if not whole or len(whole) > LONGEST_NAME:
+        return []
+    if " " in whole or "\t" in whole:
+        path, outside = find_named(whole, collected.folder, collected.roots)
+        if path is None and not outside:
+            names = re.findall(r"\S.*?\.mtl(?=\s|$)", whole, re.IGNORECASE)
+            if len(names) > 1:
+                return [collected.add(name.strip("\"'")) for name in names]
+    return [collected.add(whole)]
+
+
+def texture_name(statement: bytes) -> str:
+    """The file name in a statement such as `map_Kd -s 1 1 1 -bm 0.5 a b.png`; may have spaces."""
+    rest = statement.strip().partition(b" ")[2] if b" " in statement else b""
+    if b"\t" in statement.split(b" ")[0]:
+        rest = statement.strip().partition(b"\t")[2]
+    rest = rest.strip()
+    while rest.startswith(b"-"):
+        option, _, after = rest.partition(b" ")
+        values = OPTIONS.get(option.lower())
+        if values is None:
+            break  # a file whose name begins with a dash
+        rest = after.strip()
+        for n in range(values):
+            value, _, after = rest.partition(b" ")
+            if n and option.lower() in NUMBERS and not NUMBER.fullmatch(value):
+                break
+            rest = after.strip()
+    return _text(rest)
+
+
+def _text(name: bytes) -> str:
+    """A name as the file system has it, without the quotes that some exporters put around it."""
+    return os.fsdecode(name.strip()).strip("\"'").strip()
+
+
+def _of_gltf(path: Path, collected: _Collected) -> None:
+    try:
+        document = gltf_json(path)
+    except ValueError:
+        return  # health says what is wrong with it
+    for kind in ("buffers", "images"):
+        listed = document.get(kind)
+        for one in listed if isinstance(listed, list) else ():
+            uri = one.get("uri") if isinstance(one, dict) else None
+            if not isinstance(uri, str) or uri.startswith("data:"):
+                continue
+            if SCHEME.match(uri) and not uri.startswith("file:"):
+                collected.named[uri] = None
+                collected.outside.add(uri)
+                if kind == "buffers":
+                    collected.buffers.add(uri)
+            else:
+                collected.add(unquote(uri.removeprefix("file:")), buffer=kind == "buffers")
+
+
+def gltf_json(path: Path) -> dict[str, Any]:
+    """The JSON of a glTF or GLB file. Raises ValueError, one line, if it has none."""
+    with open(path, "rb") as file:
+        head = file.read(20)
+        if head[:4] == b"glTF":
+            if len(head) < 20:
+                raise ValueError("cut off: no GLB header")
+            length, kind = int.from_bytes(head[12:16], "little"), head[16:20]
+            if kind != b"JSON":
+                raise ValueError("the first chunk of the GLB is not JSON")
+            text = file.read(length)
+            if len(text) < length:
+                raise ValueError(f"cut off: {len(text)} of {length} bytes of JSON")
+        else:
+            text = head + file.read()
+    try:
+        document = json.loads(text.decode("utf-8"), parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError("no valid JSON: not an object")
+    return document
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")

@@ -1,0 +1,220 @@
+"""A child program, from its parent's side: JSON lines, its own process group, its exit told.
+
+Nothing the child does can hurt the parent: a crash in Blender is an exit code here, a hang is
+ended by killing the group, memory is measured from outside.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from farm.errors import ProgramFailed
+
+TAIL_LINES = 15
+LOG_BYTES = 4_000_000  # of one task: a child that chatters for days must not fill the disk
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# What a child program may say with its exit code.
+EXIT_CLASSES = {
+    os.EX_DATAERR: "bad_input",
+    os.EX_UNAVAILABLE: "environment",
+    os.EX_OSFILE: "environment",
+    os.EX_CONFIG: "environment",
+}
+
+
+class Program:
+    """`python -m PACKAGE`, speaking the protocol of farm.child."""
+
+    def __init__(self, package: str, environment: Mapping[str, str]):
+        self.package = package
+        self._oom_kills = _oom_kills()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", package],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=dict(environment), process_group=0,
+        )
+        self.pid = self._process.pid
+        self._buffer = b""
+        self._log: IO[bytes] | None = None
+        self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
+        self._select = selectors.DefaultSelector()
+        assert self._process.stdout and self._process.stderr
+        self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
+        for descriptor in (self._out, self._err):
+            os.set_blocking(descriptor, False)
+            self._select.register(descriptor, selectors.EVENT_READ)
+
+    @property
+    def tail(self) -> str:
+        """The last lines of stderr."""
+        return "\n".join(self._tail)
+
+    def log_to(self, path: Path) -> None:
+        """From now on stderr is kept in this file; the tail starts anew."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self._log:
+            self._log.close()
+        self._log = path.open("ab")
+        self._tail.clear()
+
+    def note(self, line: str) -> None:
+        """A line of the parent's own into the log."""
+        self._write(f"{time.strftime('%H:%M:%S')} {line}\n".encode())
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Raises ProgramFailed if the child is gone."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._death() from None
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The child's next event; None when there is none in time.
+
+        Raises ProgramFailed, with the failure's class, once the child is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            for key, _ in self._select.select(max(0.0, deadline - time.monotonic())):
+                data = _read(key.fd)
+                if key.fd == self._err:
+                    self._keep(data)
+                elif data:
+                    self._buffer += data
+                else:
+                    raise self._death()
+            if time.monotonic() >= deadline and b"\n" not in self._buffer:
+                return None
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            self.kill()
+            raise ProgramFailed("crash", f"not an event: {line[:80]!r}")
+        return event
+
+    def rss_mb(self) -> float:
+        """Resident memory in MB, measured from outside; 0 once it is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
+            return int(pages) * PAGE / 1e6
+        except (OSError, IndexError):
+            return _rss_elsewhere(self.pid)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self, grace_s: float = 3.0) -> None:
+        """Let it go: end of file, a moment, then kill. For a child between tasks."""
+        assert self._process.stdin
+        try:
+            self._process.stdin.close()
+            self._process.wait(grace_s)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the whole process group, and free everything."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        self._drain()
+        self._select.close()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr, self._log):
+            if stream:
+                try:
+                    stream.close()
+                except OSError:
+                    pass
+        self._log = None
+
+    def _death(self) -> ProgramFailed:
+        """Why it is gone, as an error."""
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:  # it closed its stdout and lives on
+            self.kill()
+            return ProgramFailed("crash", "closed its output and went on")
+        oom = code == -signal.SIGKILL and _oom_kills() > self._oom_kills
+        self.kill()
+        if oom:
+            return ProgramFailed("out_of_memory", "killed by the kernel for want of memory")
+        if code < 0:
+            return ProgramFailed("crash", f"killed by {_signal_name(-code)}{self._last()}")
+        return ProgramFailed(EXIT_CLASSES.get(code, "crash"), f"exited with {code}{self._last()}")
+
+    def _last(self) -> str:
+        return f": {self._tail[-1]}" if self._tail else ""
+
+    def _drain(self) -> None:
+        data = _read(self._err)
+        while data:
+            self._keep(data)
+            data = _read(self._err)
+
+    def _keep(self, data: bytes) -> None:
+        if not data and self._err in self._select.get_map():
+            self._select.unregister(self._err)
+        self._write(data)
+        self._tail.extend(line for line in data.decode(errors="replace").splitlines()
+                          if line.strip())
+
+    def _write(self, data: bytes) -> None:
+        if self._log and self._log.tell() < LOG_BYTES:
+            self._log.write(data)
+            self._log.flush()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except (BlockingIOError, OSError):
+        return b""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for want of memory, here or in our control group."""
+    total = 0
+    for path, field in (("/proc/vmstat", b"oom_kill"),
+                        ("/sys/fs/cgroup/memory.events", b"oom_kill")):
+        try:
+            for line in Path(path).read_bytes().splitlines():
+                if line.split()[:1] == [field]:
+                    total += int(line.split()[1])
+        except OSError:
+            pass
+    return total
+
+
+def _rss_elsewhere(pid: int) -> float:
+    """Resident memory where there is no /proc."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0

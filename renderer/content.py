@@ -49,7 +49,9 @@ def blank(rgba: Array) -> str | None:
     return None
 
 
-def problems_of_view(images: Mapping[str, Array], meta: Mapping[str, Any], points: Array | None) -> list[str]:
+def problems_of_view(
+    images: Mapping[str, Array], meta: Mapping[str, Any], points: Array | None
+) -> list[str]:
     """What is wrong with one view; empty when nothing is.
 
     images  pass -> decoded array
@@ -90,7 +92,9 @@ def problems_of_view(images: Mapping[str, Array], meta: Mapping[str, Any], point
     return found
 
 
-def _disagreement(points: Array, meta: Mapping[str, Any], inside: Array, opaque: Array) -> list[str]:
+def _disagreement(
+    points: Array, meta: Mapping[str, Any], inside: Array, opaque: Array
+) -> list[str]:
     """Points and pixels must tell of the same shape from the same camera."""
     height, width = inside.shape
     pixels, depth = project(points, meta["world_to_camera"], meta["intrinsics"])

@@ -37,9 +37,9 @@ CONVENTIONS: Mapping[str, Any] = {
     "pixels": "centres at half-integers",
     "rgba": "8 bits, sRGB-encoded, view transform Standard, straight alpha, transparent background",
     "depth": "16 bits, depth = value * depth_scale along the optical axis, 0 = nothing hit",
-    "normal": "16 bits, world frame, n = value / 32767.5 - 1, background (0, 0, 0), towards the camera",
+    "normal": "16 bits, world frame, unit, n = value / 32767.5 - 1, background (0, 0, 0)",
     "albedo": "8 bits, sRGB-encoded",
-    "mask": "8 bits, part ids by first appearance in the file, 0 = background, 255 = part 255 and later",
+    "mask": "8 bits, part ids by first appearance in the file (255 and later: 255), 0 = background",
     "materials": "opaque: transparency in the source is not rendered",
 }
 DEPTH_SCALE = 5e-5

@@ -1,6 +1,6 @@
 """Where datasets lie: a local or network folder.
 
-Every read and write of a dataset goes through here, so that another kind of storage is one more file.
+Every read and write of a dataset goes through here: another kind of storage is one more file.
 Writing is atomic: a temporary name in the same folder, flushed to disk, then renamed.
 """
 
@@ -74,6 +74,11 @@ def read_range(path: Path, offset: int, size: int) -> bytes:
 def sha256_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and what is in it; one that is not there is no error."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def free_bytes(path: Path) -> int:

@@ -1,0 +1,237 @@
+"""Bring one mesh file into Blender, in the file's own coordinates, with materials that render.
+
+Blender's importers never raise for a bad file (an empty one gives no objects, NaN becomes 0.0), so
+`renderer.shapes.health` looks at the file before, and what came out is checked here after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.errors import BadInput
+
+MAX_PART = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One object of the shape."""
+
+    object: Any
+    number: int
+    """1, 2, ... by first appearance in the file; 255 for all that follow."""
+
+
+def load(path: Path, texture_roots: Sequence[Path]) -> tuple[Part, ...]:
+    """Import the file's meshes; coordinates stay those of the file.
+
+    texture_roots  the folders from which its textures may be read
+    Raises BadInput when nothing with a face comes out.
+    """
+    before = set(bpy.data.objects)
+    suffix = path.suffix.lower()
+    try:
+        _IMPORTERS[suffix](path)
+    except KeyError:
+        raise BadInput(f"no importer for {suffix or 'a file without a suffix'}") from None
+    except RuntimeError as error:  # how Blender's operators report
+        raise BadInput(f"Blender cannot read it: {_last_line(error)}") from error
+    objects = [o for o in bpy.data.objects if o not in before]
+    bpy.context.view_layer.update()
+    meshes = [o for o in objects if o.type == "MESH" and len(o.data.polygons) and o.visible_get()]
+    if not meshes:
+        raise BadInput("it has no faces")
+    for extra in objects:  # cameras and lights that came with the file; points and lines
+        if extra.type in ("CAMERA", "LIGHT") or (extra.type == "MESH" and extra not in meshes):
+            extra.hide_render = True
+    parts = _numbered(meshes, path)
+    for material in {slot.material for o in meshes for slot in o.material_slots if slot.material}:
+        _make_renderable(material, texture_roots)
+    _fill_empty_slots(meshes)
+    return parts
+
+
+def triangles(parts: Sequence[Part]) -> NDArray[np.float64]:
+    """[T, 3, 3] of all parts, in the world of the file, modifiers and skins applied."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    pieces = []
+    for part in parts:
+        evaluated = part.object.evaluated_get(depsgraph)
+        mesh = evaluated.to_mesh()
+        mesh.calc_loop_triangles()
+        vertices = np.empty(3 * len(mesh.vertices), np.float32)
+        corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
+        mesh.vertices.foreach_get("co", vertices)
+        mesh.loop_triangles.foreach_get("vertices", corners)
+        matrix = np.array(evaluated.matrix_world, np.float64)
+        world = vertices.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+        pieces.append(world[corners.reshape(-1, 3)])
+        evaluated.to_mesh_clear()
+    return np.concatenate(pieces)
+
+
+# --- importers -------------------------------------------------------------------------------
+
+
+def _obj(path: Path) -> None:
+    # These two axes are Blender's own, so nothing is turned.  Groups become parts.
+    bpy.ops.wm.obj_import(
+        filepath=str(path),
+        forward_axis="Y",
+        up_axis="Z",
+        use_split_objects=True,
+        use_split_groups=True,
+        validate_meshes=True,
+    )
+
+
+def _gltf(path: Path) -> None:
+    before = set(bpy.data.objects)
+    bpy.ops.import_scene.gltf(filepath=str(path), import_shading="NORMALS")
+    # The importer turns y up to z up; the file's own axes are wanted, the turn is ours to make.
+    back = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
+    for new in bpy.data.objects:
+        if new not in before and new.parent is None:
+            new.matrix_world = _matrix(back @ np.array(new.matrix_world))
+
+
+def _ply(path: Path) -> None:
+    bpy.ops.wm.ply_import(
+        filepath=str(path), forward_axis="Y", up_axis="Z", merge_verts=False, import_colors="SRGB"
+    )
+
+
+def _stl(path: Path) -> None:
+    bpy.ops.wm.stl_import(filepath=str(path), forward_axis="Y", up_axis="Z", use_mesh_validate=True)
+
+
+def _off(path: Path) -> None:
+    """Blender has no OFF importer; trimesh has one."""
+    import trimesh
+
+    try:
+        loaded = trimesh.load(path, file_type="off", process=False)
+    except Exception as error:  # trimesh raises whatever its parser stumbles on
+        raise BadInput(f"it cannot be read: {_last_line(error)}") from error
+    faces = getattr(loaded, "faces", ())
+    mesh = bpy.data.meshes.new(path.stem)
+    mesh.from_pydata(np.asarray(loaded.vertices), [], np.asarray(faces))
+    mesh.validate()
+    bpy.context.scene.collection.objects.link(bpy.data.objects.new(path.stem, mesh))
+
+
+_IMPORTERS = {
+    ".obj": _obj,
+    ".glb": _gltf,
+    ".gltf": _gltf,
+    ".ply": _ply,
+    ".stl": _stl,
+    ".off": _off,
+}
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def _numbered(meshes: Sequence[Any], path: Path) -> tuple[Part, ...]:
+    """Parts by first appearance: the OBJ importer sorts its objects by name, so the file is asked."""
+    order: dict[str, int] = {}
+    if path.suffix.lower() == ".obj":
+        for name in re.findall(rb"^[og][ \t]+(.*?)[ \t\r]*$", path.read_bytes(), re.MULTILINE):
+            order.setdefault(name.decode("utf-8", "replace"), len(order))
+
+    def rank(obj: Any) -> tuple[int, int]:
+        plain = re.sub(r"\.\d{3,}$", "", obj.name)
+        return order.get(obj.name, order.get(plain, len(order))), obj.session_uid
+
+    ranked = sorted(meshes, key=rank)
+    parts = tuple(Part(object=o, number=min(n, MAX_PART)) for n, o in enumerate(ranked, start=1))
+    for part in parts:
+        part.object.pass_index = part.number
+    return parts
+
+
+# --- materials -------------------------------------------------------------------------------
+
+
+def _make_renderable(material: Any, texture_roots: Sequence[Path]) -> None:
+    """Opaque, without missing or foreign textures, and with its base colour in the albedo pass."""
+    tree = material.node_tree
+    for node in [n for n in tree.nodes if n.type == "TEX_IMAGE"]:
+        if node.image is None or not _may_show(node.image, texture_roots):
+            # Cycles would show magenta; without the link the material's plain colour stands.
+            tree.nodes.remove(node)
+    surface = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None)
+    if surface is not None:
+        for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)):
+            socket = surface.inputs[name]
+            for link in list(socket.links):
+                tree.links.remove(link)
+            socket.default_value = value
+        color = surface.inputs["Base Color"]
+    else:
+        emission = next((n for n in tree.nodes if n.type in ("EMISSION", "BACKGROUND")), None)
+        color = emission.inputs["Color"] if emission else None
+        if emission:  # "unlit" glTF materials mix it with transparency by light path
+            output = tree.get_output_node("CYCLES")
+            tree.links.new(emission.outputs[0], output.inputs["Surface"])
+    _show_albedo(tree, color)
+
+
+def _may_show(image: Any, texture_roots: Sequence[Path]) -> bool:
+    if image.packed_file is None:
+        file = Path(bpy.path.abspath(image.filepath)).resolve()
+        if not any(file.is_relative_to(root.resolve()) for root in texture_roots):
+            return False
+    return bool(image.size[0] and image.size[1])
+
+
+def _show_albedo(tree: Any, color: Any) -> None:
+    output = tree.nodes.new("ShaderNodeOutputAOV")
+    output.aov_name = "albedo"
+    if color is None:
+        output.inputs["Color"].default_value = (0.8, 0.8, 0.8, 1)
+    elif color.is_linked:
+        tree.links.new(color.links[0].from_socket, output.inputs["Color"])
+    else:
+        output.inputs["Color"].default_value = color.default_value
+
+
+def _fill_empty_slots(meshes: Sequence[Any]) -> None:
+    """Give every face without a material one: the vertices' colours where there are some, or grey."""
+    for obj in meshes:
+        colored = next(iter(obj.data.color_attributes), None)
+        missing = [slot for slot in obj.material_slots if slot.material is None]
+        if obj.material_slots and not missing:
+            continue
+        material = bpy.data.materials.new("farm")
+        tree = material.node_tree
+        surface = next(n for n in tree.nodes if n.type == "BSDF_PRINCIPLED")
+        if colored is not None:
+            attribute = tree.nodes.new("ShaderNodeVertexColor")
+            attribute.layer_name = colored.name
+            tree.links.new(attribute.outputs["Color"], surface.inputs["Base Color"])
+        _show_albedo(tree, surface.inputs["Base Color"])
+        if not obj.material_slots:
+            obj.data.materials.append(material)
+        for slot in missing:
+            slot.material = material
+
+
+def _matrix(values: NDArray[np.float64]) -> Any:
+    import mathutils
+
+    return mathutils.Matrix(values.tolist())
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,55 @@
+"""The Celery application: one task, JSON only, a queue per role.
+
+Messages are acknowledged early and none is fetched ahead: leases decide (docs/farm.md), so Redis
+redelivery plays no part and a lost or doubled message costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from farm import broker
+from farm.settings import Settings
+
+TASK = "farm.run"
+
+
+def redis_url(settings: Settings) -> str:
+    """Where the farm's Redis is, for redis-py."""
+    return settings.broker_url or broker.url(settings.home)
+
+
+def celery_url(settings: Settings) -> str:
+    """The same Redis, as kombu writes it."""
+    if settings.broker_url:
+        return settings.broker_url
+    return f"redis+socket://{broker.socket_path(settings.home)}?virtual_host=0"
+
+
+def make_app(settings: Settings) -> Celery:
+    """A fresh application for these settings; its task is registered by the worker."""
+    app = Celery("farm", broker=celery_url(settings), set_as_current=False)
+    app.conf.update(
+        task_serializer="json", accept_content=["json"], result_accept_content=["json"],
+        task_ignore_result=True, task_store_errors_even_if_ignored=False,
+        task_acks_late=False, worker_disable_prefetch=True, worker_prefetch_multiplier=1,
+        task_create_missing_queues=True,
+        # Flower shows what these events say; nothing else depends on them.
+        worker_send_task_events=True, task_send_sent_event=True, task_track_started=True,
+        broker_connection_retry_on_startup=True, broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False, worker_redirect_stdouts=False,
+        broker_transport_options={
+            "socket_timeout": 20.0,  # longer than kombu's BRPOP of 1 s; else a dead link hangs
+            "socket_connect_timeout": 5.0,
+            "health_check_interval": 25,
+        },
+    )
+    return app
+
+
+def send(app: Celery, role: str, job: str, task: str, **options: Any) -> None:
+    """Put one task's message into its role's queue. Raises kombu's OperationalError."""
+    app.send_task(TASK, args=[job, task], queue=role, ignore_result=True, **options)

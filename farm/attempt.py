@@ -1,0 +1,369 @@
+"""One worker's attempts at a task: claim it, drive the child program, judge what happens.
+
+A try ends in one of five ways: the child reports the task done; it asks for another try; it
+reports an error or dies (the item it was at is charged); the job stopped; the lease was lost.
+An item gets a second try in a fresh child here and a third on another worker, where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from farm import kinds
+from farm.errors import ProgramFailed
+from farm.program import Program
+from farm.records import ItemFailure
+from farm.settings import Settings
+from farm.store import MOST_STRIKES, Store
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5  # the child's memory and deadlines are looked at this often
+BOUNCE_S = 0.5  # a task that another worker should take is held this long before it is put back
+HERE = 2  # tries of one item on one worker
+
+
+@dataclass
+class Now:
+    """What a worker is doing, for its heartbeat; written by the task's thread, read by another."""
+
+    job: str = ""
+    task: str = ""
+    item: str = ""
+    rss_mb: float = 0.0
+    made: dict[str, int] = field(default_factory=dict)
+    since: float = 0.0
+    tasks: int = 0
+    device: str = ""
+
+
+class Stopped(Exception):
+    """The job does not run any more, or the worker is to stop: hand the task back."""
+
+
+class Lost(Exception):
+    """Another worker has the task."""
+
+
+class Runner:
+    """Runs tasks one after another, with one warm child per package."""
+
+    def __init__(self, settings: Settings, store: Store, name: str, role: str,
+                 stop: threading.Event):
+        self.settings, self.store, self.name, self.role = settings, store, name, role
+        self.stop = stop
+        self.now = Now()
+        self.ready: int | None = None
+        """Process id of the child that has said that it is ready."""
+        self._program: Program | None = None
+        self._memory_mb = settings.memory_mb or _memory_mb() * 0.8
+        self._environment = {**os.environ, **settings.environment()}
+
+    def run(self, job: str, task: str) -> str:
+        """Try one task: "done", or what became of it. "bounce": send its message again."""
+        record = self.store.job(job)
+        if record is None:
+            return "gone"
+        kind = kinds.load(record.kind, self.settings.kind_packages)
+        token = uuid.uuid4().hex
+        claimed = self._claim(job, task, kind, token)
+        if claimed in ("avoid", "off"):
+            self.stop.wait(BOUNCE_S)
+            return "bounce"
+        if claimed != "ok":
+            return claimed
+        text = self.store.task(job, task)
+        if text is None:
+            self.store.release(job, task, self.name, token)
+            return "gone"
+        self.now = Now(job=job, task=task, since=time.monotonic(), tasks=self.now.tasks,
+                       device=self.now.device)
+        attempt = Attempt(self, kind, record.job, text, job, task, token)
+        avoid = False
+        try:
+            avoid = attempt.until_done()
+            if not avoid:
+                self.now.tasks += 1
+            return "handed on" if avoid else "done"
+        except Lost:
+            self.drop()
+            return "lost"
+        except Stopped:
+            self.drop()
+            return "stopped"
+        finally:
+            self.now = Now(tasks=self.now.tasks, device=self.now.device)
+            _patiently(lambda: self.store.release(job, task, self.name, token, avoid=avoid))
+
+    def program(self, package: str) -> Program:
+        """The warm child, or a fresh one."""
+        program = self._program
+        if program and program.package == package and program.alive():
+            if program.rss_mb() < self.settings.recycle_mb:
+                return program
+            log.info("recycled child pid=%d rss_mb=%.0f", program.pid, program.rss_mb())
+        self.close()
+        self._program = Program(package, self._environment)
+        return self._program
+
+    def drop(self) -> None:
+        """Kill the child at once."""
+        if self._program:
+            self._program.kill()
+            self._program = None
+
+    def close(self) -> None:
+        """Let the child go."""
+        if self._program:
+            self._program.close()
+            self._program = None
+
+    def too_large(self, rss_mb: float) -> bool:
+        return rss_mb > self._memory_mb
+
+    def others(self, kind: str) -> bool:
+        """Whether another live worker of this role takes tasks of this kind."""
+        return any(worker.name != self.name and worker.role == self.role
+                   and self.store.strikes(kind, worker.name) < MOST_STRIKES
+                   for worker in self.store.workers(self.settings.worker_dead_s))
+
+    def _claim(self, job: str, task: str, kind: kinds.Kind, token: str) -> str:
+        lease_s = self.settings.lease_s
+        claim = self.store.claim(job, task, self.name, token, kind=kind.name, lease_s=lease_s,
+                                 alone=False)
+        if claim in ("avoid", "off") and not self.others(kind.name):
+            claim = self.store.claim(job, task, self.name, token, kind=kind.name,
+                                     lease_s=lease_s, alone=True)
+        return claim
+
+
+class Attempt:
+    """One claimed task."""
+
+    def __init__(self, runner: Runner, kind: kinds.Kind, job_json: str, task_json: str,
+                 job: str, name: str, token: str):
+        self.runner, self.store, self.settings = runner, runner.store, runner.settings
+        self.kind, self.job, self.name, self.token = kind, job, name, token
+        self.job_value, self.task_value = json.loads(job_json), json.loads(task_json)
+        self.units = kind.module.units(kind.read_task(task_json))
+        self.log = log_path(self.settings, job, name)
+        self._renewed = time.monotonic()
+        self._live: dict[str, int] = {}
+        self._program: Program | None = None
+
+    def until_done(self) -> bool:
+        """Try until the task is committed (False) or should go to another worker (True)."""
+        while True:
+            failures = self._try()
+            if failures is None:
+                return False
+            open_tries = [failure.tries for failure in failures
+                          if not self.store.final(failure, self.settings.tries)]
+            if any(tries >= HERE for tries in open_tries) and self.runner.others(self.kind.name):
+                return True
+
+    def _try(self) -> list[ItemFailure] | None:
+        """One try in the child: None when the task is over, else what failed in it."""
+        failed: list[ItemFailure] = []
+        self._live = {}
+        program, item = None, None
+        try:
+            program = self._program = self._start()
+            program.send({"run": {"kind": self.kind.name, "job": self.job_value,
+                                  "task": self.task_value, "failed": self._final()}})
+            last = time.monotonic()
+            while True:
+                event = self._next(program, item, last)
+                last = time.monotonic()
+                match event["event"]:
+                    case "start":
+                        item = event["item"]
+                    case "finish":
+                        item = None
+                        for unit, number in event["units"].items():
+                            self._live[unit] = self._live.get(unit, 0) + number
+                    case "failed":
+                        item = None
+                        failed.append(self._failed(event["item"], event["class"], event["reason"]))
+                    case "commit":
+                        program.send({"commit": self._may_commit()})
+                    case "done":
+                        self._commit(event["done"])
+                        return None
+                    case "retry":
+                        program.note("asks for another try")
+                        self.runner.drop()
+                        return failed
+                    case "lost":
+                        raise Lost
+                    case "error":
+                        return [*failed, self._error(event)]
+                self.runner.now.item = item or ""
+        except ProgramFailed as death:
+            self._note(f"{item or 'no item'}: {death}")
+            failure = self._failed(item or self.name, death.failure_class, death.reason)
+            self.runner.drop()
+            self._bury_if_final(failure, stop=False)
+            return [*failed, failure]
+
+    def _start(self) -> Program:
+        """A child that has said that it is ready."""
+        program = self.runner.program(self.kind.program)
+        fresh = program.pid != self.runner.ready
+        program.log_to(self.log)
+        program.note(f"{self.name} on {self.runner.name}, child {program.pid}")
+        if fresh:
+            deadline = time.monotonic() + self.settings.start_timeout_s
+            while program.receive(POLL_S) is None:  # its first event is "ready"
+                self._renew()
+                if time.monotonic() > deadline:
+                    raise ProgramFailed("timeout", "was not ready in time")
+            self.runner.ready = program.pid
+        return program
+
+    def _next(self, program: Program, item: str | None, last: float) -> dict[str, Any]:
+        """The child's next event; meanwhile the lease, the deadlines and the memory are kept."""
+        while True:
+            event = program.receive(POLL_S)
+            self._renew()
+            if event is not None:
+                return event
+            rss = self.runner.now.rss_mb = program.rss_mb()
+            if self.runner.too_large(rss):
+                raise ProgramFailed("out_of_memory", f"grew to {rss:.0f} MB")
+            if time.monotonic() - last > self.settings.item_timeout_s:
+                raise ProgramFailed("timeout",
+                                    f"nothing heard for {self.settings.item_timeout_s:g} s")
+
+    def _renew(self) -> None:
+        """Keep the lease. Raises Stopped or Lost."""
+        if self.runner.stop.is_set():
+            raise Stopped
+        if time.monotonic() - self._renewed < self.settings.renew_s:
+            return
+        self.runner.now.made = dict(self._live)
+        try:
+            answer = self.store.renew(self.job, self.name, self.runner.name, self.token,
+                                      self.settings.lease_s, self._live)
+        except redis.ConnectionError as error:
+            log.warning("no answer from Redis, working on: %s", error)
+            answer = "ok"
+        self._renewed = time.monotonic()
+        if answer == "lost":
+            raise Lost
+        if answer == "stop":
+            raise Stopped
+
+    def _may_commit(self) -> bool:
+        """Whether the lease still holds; waits for a Redis that is away."""
+        while not self.runner.stop.is_set():
+            try:
+                answer = self.store.renew(self.job, self.name, self.runner.name, self.token,
+                                          self.settings.lease_s, self._live)
+                self._renewed = time.monotonic()
+                return answer != "lost"
+            except redis.ConnectionError as error:
+                log.warning("no answer from Redis, waiting to commit: %s", error)
+        return False
+
+    def _commit(self, value: Any) -> None:
+        done = self.kind.read_done(json.dumps(value))
+        self._note("done")
+        made = made_units(self.units, done)
+        _patiently(lambda: self.store.commit(self.job, self.name, self.runner.name, self.token,
+                                             kinds.canonical(done), made))
+        listed = listed_failures(done, self.name)
+        if listed:
+            _patiently(lambda: self.store.list_failures(self.job, listed))
+
+    def _final(self) -> list[dict[str, Any]]:
+        """The items of this task that were given up, as the child wants them."""
+        found = self.store.failures_of(self.job, self.name)
+        return [{"item": failure.item, "cls": failure.cls, "reason": failure.reason,
+                 "tries": failure.tries} for failure in found]
+
+    def _failed(self, item: str, cls: str, reason: str) -> ItemFailure:
+        tail = self._program.tail if self._program else ""
+        failure = ItemFailure(item=item, cls=cls, reason=reason, tries=0, task=self.name,
+                              worker=self.runner.name, tail=tail[-2000:])
+        self._note(f"{item} failed as {cls}: {reason}")
+        return self.store.failed(self.job, failure, kind=self.kind.name, most=self.settings.tries)
+
+    def _error(self, event: dict[str, Any]) -> ItemFailure:
+        """The child's run() raised: charged to its item, or to the task."""
+        self._drain()
+        failure = self._failed(event["item"] or self.name, event["class"], event["reason"])
+        self.runner.drop()
+        self._bury_if_final(failure, stop=bool(event["stop"]))
+        return failure
+
+    def _drain(self) -> None:
+        """Take in what is left of stderr: the traceback."""
+        try:
+            if self._program:
+                self._program.receive(0.05)
+        except ProgramFailed:
+            pass
+
+    def _bury_if_final(self, failure: ItemFailure, stop: bool) -> None:
+        """A task that failed for no item's sake is given up after its last try."""
+        if failure.item != self.name or not self.store.final(failure, self.settings.tries):
+            return
+        reason = f"{failure.cls}: {failure.reason}"
+        self.store.bury(self.job, self.name, self.runner.name, self.token, reason)
+        if stop:
+            self.store.turn(self.job, "failed", "running", reason=failure.reason)
+        raise Stopped
+
+    def _note(self, line: str) -> None:
+        if self._program:
+            self._program.note(line)
+
+
+def log_path(settings: Settings, job: str, task: str) -> Path:
+    """Where the log of a task lies, on the machine that ran it."""
+    return settings.logs / job / f"{task}.log"
+
+
+def made_units(units: dict[str, int], done: Any) -> dict[str, int]:
+    """Units a Done made: its own fields of those names, else the task's."""
+    return {unit: int(getattr(done, unit, number)) for unit, number in units.items()}
+
+
+def listed_failures(done: Any, task: str) -> list[ItemFailure]:
+    """The failures that a Done lists."""
+    return [ItemFailure(item=failure.item, cls=failure.cls, reason=failure.reason,
+                        tries=failure.tries, task=task) for failure in done.failed]
+
+
+def _patiently(call: Any, patience_s: float = 60.0) -> None:
+    """Call until Redis answers: what was made must be told."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            call()
+            return
+        except redis.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _memory_mb() -> float:
+    """Memory this process may use, in MB: the machine's, or its control group's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return total if limit == "max" else min(total, int(limit) / 1e6)
+    except OSError:
+        return total

@@ -1,0 +1,315 @@
+"""The life of a job: scan, prepare, plan, dispatch, reconcile, publish, finish.
+
+One process that can be killed and started at any moment: what it knows is in Redis and on
+storage. Slow work on storage (scanning, planning, rewriting an index) runs in threads, so that
+dispatching never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import kombu.exceptions
+import redis
+
+from farm import kinds
+from farm.app import make_app, redis_url, send
+from farm.attempt import listed_failures, made_units
+from farm.child import die_with_parent
+from farm.errors import FarmBusy
+from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
+from farm.settings import Settings
+from farm.store import Store, connect
+
+log = logging.getLogger(__name__)
+
+LOCK_S = 8.0
+RATE_S = 60.0  # rates are told over the last minute
+PUBLISH_SHARE = 10  # rewriting the index takes at most a tenth of the time
+LOST_LEASES = 8  # a task whose worker vanished this often is given up: it takes machines down
+
+
+class Controller:
+    """Looks at every active job once per tick."""
+
+    def __init__(self, settings: Settings, store: Store):
+        self.settings, self.store = settings, store
+        self.app = make_app(settings)
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self.lives: dict[str, Life] = {}
+        self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
+
+    def tick(self) -> None:
+        """One look at everything. Raises FarmBusy when another controller is at work."""
+        if not self.store.lock(self.holder, LOCK_S):
+            raise FarmBusy("the controller's lock", "another controller")
+        records = [record for record in self.store.jobs() if record.active]
+        for gone in set(self.lives) - {record.id for record in records}:
+            self.lives.pop(gone).close()
+        workers = self.store.workers(self.settings.worker_dead_s) if records else []
+        slots: dict[str, int] = {}
+        for worker in workers:
+            slots[worker.role] = slots.get(worker.role, 0) + 1
+        for record in records:
+            try:
+                if record.id not in self.lives:
+                    self.lives[record.id] = Life(self, record)
+                room = self.settings.window * slots.get(record.role, 0)
+                used = self.lives[record.id].tick(record, room)
+                # The oldest job is served first; what it leaves of the window is the next one's.
+                slots[record.role] = max(
+                    0, slots.get(record.role, 0) - math.ceil(used / self.settings.window))
+            except (ValueError, OSError, TypeError) as error:
+                self.fail(record.id, error)
+
+    def fail(self, job: str, error: BaseException) -> None:
+        """Stop a job: its storage or its specification will not do."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"{error.filename or 'storage'}: {error.strerror}"
+        if not isinstance(error, ValueError | OSError):
+            log.error("job=%s", job, exc_info=error)
+            reason = f"{type(error).__name__}: {reason}"
+        self.store.turn(job, FAILED, SUBMITTED, RUNNING, reason=reason)
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.store.unlock(self.holder)
+
+
+class Life:
+    """One active job, as this controller process knows it; Redis and storage know it too."""
+
+    def __init__(self, controller: Controller, record: JobRecord):
+        self.controller, self.store = controller, controller.store
+        self.settings = controller.settings
+        self.id = record.id
+        self.kind = kinds.load(record.kind, self.settings.kind_packages)
+        self.job = self.kind.read_job(record.job)
+        self.scanned: Any = None
+        self.dones: dict[str, Any] = {}
+        self._seen = 0
+        self._closed = threading.Event()
+        self._slow: Future[None] | None = None
+        self._ready = False
+        self._published = -1
+        self._publish_after = 0.0
+        self._samples: deque[tuple[float, dict[str, int]]] = deque()
+        self._rated = 0.0
+
+    def tick(self, record: JobRecord, room: int) -> int:
+        """Do what is due; tasks in this job's window. Raises what storage or the kind raised."""
+        if self._slow and self._slow.done():
+            slow, self._slow = self._slow, None
+            slow.result()
+        if record.state == SUBMITTED:
+            if self._slow is None:
+                self._ready = False
+                self._slow = self.controller.threads.submit(self._plan)
+            return 0
+        if not self._ready and self._slow is None:
+            # Started anew amid a job: tasks go out at once, the index waits for the scan.
+            self._slow = self.controller.threads.submit(self._scan)
+        self._reconcile()
+        used = self._dispatch(record, room)
+        self._take_in()
+        self._publish()
+        view = self.store.view(self.id)
+        if view:
+            self._rate(view)
+            self._stop_or_finish(record, view)
+        return used
+
+    def close(self) -> None:
+        self._closed.set()
+
+    # storage, in a thread
+
+    def _scan(self) -> None:
+        self.scanned = self.kind.module.scan(self.job)
+        self.kind.module.prepare(self.job, self.scanned)
+        self._ready = True
+
+    def _plan(self) -> None:
+        started = time.monotonic()
+        self.scanned = self.kind.module.scan(self.job)
+        self.kind.module.prepare(self.job, self.scanned)
+        count = self.store.plan(self.id, self._planned())
+        self.dones, self._seen, self._published = {}, 0, -1
+        self._samples.clear()
+        self._ready = True
+        if not self._closed.is_set():
+            self.store.turn(self.id, RUNNING, SUBMITTED)
+        log.info("planned job=%s tasks=%d seconds=%.1f", self.id, count,
+                 time.monotonic() - started)
+
+    def _planned(self) -> Iterator[tuple[str, bytes, Mapping[str, int], str | None,
+                                         Mapping[str, int]]]:
+        module = self.kind.module
+        for task in module.plan(self.job, self.scanned):
+            if self._closed.is_set():
+                raise InterruptedError("the job was stopped while it was planned")
+            units = module.units(task)
+            done = module.done(self.job, task)
+            if done is None:
+                yield task.name, kinds.canonical(task), units, None, {}
+            else:
+                self.store.list_failures(self.id, listed_failures(done, task.name))
+                yield (task.name, kinds.canonical(task), units, kinds.canonical(done).decode(),
+                       made_units(units, done))
+
+    # every tick
+
+    def _reconcile(self) -> None:
+        """Expected minus committed: leases that ran out, messages that vanished."""
+        for name in self.store.expired(self.id):
+            text = self.store.task(self.id, name)
+            if text is None:
+                continue
+            task = self.kind.read_task(text)
+            done = self.kind.module.done(self.job, task)
+            if done is not None:  # committed to storage, and died before saying so
+                self.store.list_failures(self.id, listed_failures(done, name))
+                self.store.commit(self.id, name, "", "", kinds.canonical(done),
+                                  made_units(self.kind.module.units(task), done))
+                continue
+            times = self.store.expire(self.id, name)
+            log.warning("lease ran out job=%s task=%s times=%d", self.id, name, times)
+            if times >= LOST_LEASES:
+                self.store.give_up(self.id, name, f"crash: its worker vanished {times} times")
+        if self.store.queue_length(self.kind.role) == 0:
+            for name in self.store.vanished(self.id, self.settings.vanished_s):
+                log.warning("message vanished job=%s task=%s", self.id, name)
+
+    def _dispatch(self, record: JobRecord, room: int) -> int:
+        """Keep the window full; how many tasks are in it."""
+        used = self.store.window(self.id)
+        if record.workers:
+            room = min(room, record.workers)
+        if used >= room:
+            return used
+        names = self.store.dispatch(self.id, room - used)
+        for name in names:
+            send(self.controller.app, self.kind.role, self.id, name)
+        return used + len(names)
+
+    def _take_in(self) -> None:
+        """Read the Dones committed since the last look."""
+        for text in self.store.dones(self.id, self._seen):
+            done = self.kind.read_done(text)
+            self.dones[done.name] = done
+            self._seen += 1
+
+    def _publish(self) -> None:
+        """Rewrite the index after commits; rarely when that takes long."""
+        if (not self._ready or self._slow or len(self.dones) == self._published
+                or time.monotonic() < self._publish_after):
+            return
+        dones = list(self.dones.values())
+        self._slow = self.controller.threads.submit(self._write_index, dones, False)
+
+    def _write_index(self, dones: list[Any], complete: bool) -> None:
+        started = time.monotonic()
+        self.kind.module.publish(self.job, self.scanned, dones, complete)
+        seconds = time.monotonic() - started
+        self._published = len(dones)
+        self._publish_after = (time.monotonic()
+                               + max(self.settings.publish_s, PUBLISH_SHARE * seconds))
+
+    def _rate(self, view: View) -> None:
+        """Keep units per second over the last minute in the job's record."""
+        now = time.monotonic()
+        if now - self._rated < 1.0:
+            return
+        self._rated = now
+        self._samples.append((now, view.made))
+        while now - self._samples[0][0] > RATE_S:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        if now - then >= 1.0:
+            self.store.note(self.id, rates={
+                unit: max(0.0, (number - before.get(unit, 0)) / (now - then))
+                for unit, number in view.made.items()})
+
+    def _stop_or_finish(self, record: JobRecord, view: View) -> None:
+        """Too many failures end a job; so does the last task."""
+        most, reason = getattr(self.job, "max_failures", "100%"), None
+        whole = next(iter(view.total.values()), 0)
+        failures = view.failures
+        if failures > allowed(most, whole):
+            unit = next(iter(view.total), "items")
+            reason = f"{failures} of {whole} {unit} failed, more than --max-failures {most}"
+            self.store.turn(self.id, FAILED, RUNNING, reason=reason)
+            return
+        over = view.tasks["done"] + view.tasks["dead"] >= view.tasks["total"]
+        if not over or not self._ready or self._slow or len(self.dones) < view.tasks["done"]:
+            return
+        dead = self.store.dead(self.id)
+        self._write_index(list(self.dones.values()), complete=not dead)
+        if dead:
+            name, why = next(iter(sorted(dead.items())))
+            self.store.turn(self.id, FAILED, RUNNING,
+                            reason=f"{len(dead)} of {view.tasks['total']} tasks could not be "
+                                   f"done; {name}: {why}")
+        else:
+            self.store.turn(self.id, DONE, RUNNING)
+
+
+def allowed(most: str, whole: int) -> int:
+    """How many failures a `--max-failures` of "10%" or "25" lets pass, of so many.
+
+    A share is rounded up, so that one broken shape in a small folder does not stop a job.
+    Raises ValueError for anything else.
+    """
+    try:
+        if most.endswith("%"):
+            share = float(most[:-1])
+            if 0 <= share <= 100:
+                return math.ceil(whole * share / 100)
+        elif int(most) >= 0:
+            return int(most)
+    except ValueError:
+        pass
+    raise ValueError(f"max-failures ({most!r}) must be a share such as 10% or a count such as 25")
+
+
+def control(settings: Settings, stop: threading.Event) -> int:
+    """Be the controller until told to stop; waits while another one holds the lock."""
+    controller = Controller(settings, Store(connect(redis_url(settings))))
+    waiting = False
+    while not stop.wait(settings.tick_s):
+        try:
+            controller.tick()
+            waiting = False
+        except FarmBusy as busy:
+            if not waiting:
+                log.warning("%s; waiting", busy)
+            waiting = True
+        except (redis.RedisError, kombu.exceptions.OperationalError) as error:
+            log.warning("no answer from Redis: %s", error)
+    controller.close()
+    return os.EX_OK
+
+
+def main(settings: Settings, with_parent: bool) -> int:
+    """`farm controller`; with_parent: die with the process that started this one."""
+    if with_parent:
+        die_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
+                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return control(settings, stop)

@@ -1,0 +1,438 @@
+"""Job, task, lease, failure and worker records in Redis, behind a few functions.
+
+Keys of one job, `farm:<job>:<part>`:
+
+    (none)    hash    kind, role, job, state, reason ...
+    tasks     hash    task -> its JSON
+    todo      list    tasks not yet in the window, in order
+    queued    zset    tasks whose message was sent -> when
+    leases    hash    task -> "token worker"      leased  zset  task -> when the lease runs out
+    done      hash    task -> its Done as JSON    committed  list of tasks, in order of commit
+    dead      hash    task -> why it was given up
+    live      hash    task -> units made so far in the current try
+    total, made       hash    unit -> count
+    failures  hash    item -> the failure, final  tries   hash  item -> the failure, so far
+    final     hash    task -> its items that were given up, as a JSON list
+    avoid     hash    task -> the worker that should not try it again
+    expired   hash    task -> how often its lease ran out
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from farm import scripts
+from farm.records import (
+    ACTIVE,
+    RUNNING,
+    SUBMITTED,
+    ItemFailure,
+    JobRecord,
+    View,
+    WorkerRecord,
+)
+
+JOBS = "farm:jobs"
+WORKERS, SEEN = "farm:workers", "farm:seen"
+LOCK = "farm:controller"
+PARTS = ("tasks", "todo", "queued", "done", "committed", "dead", "live", "total", "made",
+         "failures", "tries", "final", "avoid", "expired")
+BULK = 1000  # commands per round trip when a plan is recorded
+MOST_STRIKES = 3  # distinct items of one kind, before a worker is taken off that kind
+
+
+def connect(url: str, patience_s: float = 10.0) -> redis.Redis:
+    """A client that outlives a Redis that is killed and started again.
+
+    url is redis-py's (unix:// or redis://). Nothing here blocks on the server, so its answers
+    come within the timeout; a lost connection is tried again for about patience_s.
+    """
+    backoff = ExponentialBackoff(cap=1.0, base=0.05)
+    return redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=20.0, socket_connect_timeout=5.0,
+        retry=Retry(backoff, 4 + int(patience_s)),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+def _key(job: str, part: str = "") -> str:
+    return f"farm:{job}:{part}" if part else f"farm:{job}"
+
+
+def _keys(job: str, *parts: str) -> list[str]:
+    return [_key(job, part) for part in parts]
+
+
+class Store:
+    """The farm's memory. Every function is one round trip or a few; none scans all keys."""
+
+    def __init__(self, client: redis.Redis):
+        self.client = client
+        script = client.register_script
+        self._dispatch, self._claim = script(scripts.DISPATCH), script(scripts.CLAIM)
+        self._renew, self._commit = script(scripts.RENEW), script(scripts.COMMIT)
+        self._release, self._expire = script(scripts.RELEASE), script(scripts.EXPIRE)
+        self._vanished, self._expired = script(scripts.VANISHED), script(scripts.EXPIRED)
+        self._beat, self._lock = script(scripts.BEAT), script(scripts.LOCK)
+        self._turn = script(scripts.TURN)
+
+    # jobs
+
+    def submit(self, record: JobRecord) -> str:
+        """Record a job, or take up the one there is.
+
+        Returns "joined" for one that is being worked on, else the state it was in ("" for none).
+        """
+        key = _key(record.id)
+        facts = {name: value for name, value in _flat(record).items()
+                 if name not in ("state", "tasks", "rates", "started")}
+        was = self.client.hget(key, "state") or ""
+        if was in ACTIVE:
+            self.client.hset(key, "workers", record.workers)
+            return "joined"
+        now = time.time()
+        with self.client.pipeline() as pipe:
+            pipe.hset(key, mapping={**facts, "state": SUBMITTED, "reason": "",
+                                    "submitted": now, "changed": now, "started": now})
+            pipe.zadd(JOBS, {record.id: now})
+            pipe.execute()
+        return str(was)
+
+    def job(self, job: str) -> JobRecord | None:
+        facts = self.client.hgetall(_key(job))
+        return _record(job, facts) if facts else None
+
+    def jobs(self) -> list[JobRecord]:
+        """Every job, oldest submission first."""
+        names = self.client.zrange(JOBS, 0, -1)
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(_key(name))
+            found = pipe.execute()
+        return [_record(name, facts) for name, facts in zip(names, found, strict=True) if facts]
+
+    def turn(self, job: str, to: str, *before: str, reason: str = "") -> bool:
+        """Change a job's state if it is in one of these; whether it did."""
+        if not self._turn(keys=[_key(job)], args=[to, *before]):
+            return False
+        self.client.hset(_key(job), "reason", reason)
+        return True
+
+    def note(self, job: str, **facts: Any) -> None:
+        """Set fields of a job that is on record."""
+        if self.client.exists(_key(job)):
+            self.client.hset(_key(job), mapping={name: _text(value)
+                                                 for name, value in facts.items()})
+
+    # plans
+
+    def plan(self, job: str, planned: Iterable[tuple[str, bytes, Mapping[str, int], str | None,
+                                                     Mapping[str, int]]]) -> int:
+        """Record a whole plan in place of an older one; how many tasks.
+
+        planned yields name, task JSON, units, and for a task whose product is on storage its Done
+        as JSON and its units, else None and nothing. Leases that are held stay.
+        """
+        client = self.client
+        client.unlink(*_keys(job, *PARTS))
+        leased = set(client.hkeys(_key(job, "leases")))
+        total: dict[str, int] = {}
+        made: dict[str, int] = {}
+        count = 0
+        batch: list[tuple[str, bytes, str | None]] = []
+        for name, task, units, done, done_units in planned:
+            _add(total, units)
+            _add(made, done_units)
+            batch.append((name, task, done))
+            count += 1
+            if len(batch) == BULK:
+                self._record(job, batch, leased)
+                batch = []
+        if batch:
+            self._record(job, batch, leased)
+        with client.pipeline() as pipe:
+            if total:
+                pipe.hset(_key(job, "total"), mapping=total)
+            for unit, number in made.items():
+                pipe.hincrby(_key(job, "made"), unit, number)
+            pipe.hset(_key(job), "tasks", count)
+            pipe.execute()
+        return count
+
+    def _record(self, job: str, batch: list[tuple[str, bytes, str | None]],
+                leased: set[str]) -> None:
+        tasks = {name: task for name, task, _ in batch}
+        done = {name: text for name, _, text in batch if text is not None}
+        todo = [name for name, _, text in batch if text is None and name not in leased]
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hset(_key(job, "tasks"), mapping=tasks)
+            if done:
+                pipe.hset(_key(job, "done"), mapping=done)
+                pipe.rpush(_key(job, "committed"), *done)
+            if todo:
+                pipe.rpush(_key(job, "todo"), *todo)
+            pipe.execute()
+
+    def task(self, job: str, task: str) -> str | None:
+        return _maybe(self.client.hget(_key(job, "tasks"), task))
+
+    def dones(self, job: str, start: int = 0) -> list[str]:
+        """The Dones committed since the start-th, as JSON, in order of commit."""
+        names = self.client.lrange(_key(job, "committed"), start, -1)
+        found: list[str] = []
+        for at in range(0, len(names), BULK):
+            found += [text for text in self.client.hmget(_key(job, "done"), names[at:at + BULK])
+                      if text is not None]
+        return found
+
+    def dead(self, job: str) -> dict[str, str]:
+        """Tasks that were given up, and why."""
+        return dict(self.client.hgetall(_key(job, "dead")))
+
+    def dispatch(self, job: str, number: int) -> list[str]:
+        """Move up to this many tasks into the window: their names."""
+        return list(self._dispatch(keys=_keys(job, "", "todo", "queued"), args=[number]))
+
+    # leases
+
+    def claim(self, job: str, task: str, worker: str, token: str, *, kind: str, lease_s: float,
+              alone: bool) -> str:
+        """"ok", or why not: stop, done, leased; avoid and off (not when alone)."""
+        keys = _keys(job, "", "queued", "leases", "leased", "done", "dead", "avoid", "live")
+        return str(self._claim(keys=[*keys, _strikes(kind, worker)],
+                               args=[task, worker, token, lease_s, int(alone), MOST_STRIKES]))
+
+    def renew(self, job: str, task: str, worker: str, token: str, lease_s: float,
+              live: Mapping[str, int] | None = None) -> str:
+        """"ok"; "stop" when the job no longer runs; "lost" when the task is another's or done."""
+        return str(self._renew(
+            keys=_keys(job, "", "leases", "leased", "done", "live"),
+            args=[task, worker, token, lease_s, json.dumps(live) if live else ""]))
+
+    def commit(self, job: str, task: str, worker: str, token: str, done: bytes,
+               units: Mapping[str, int]) -> bool:
+        """Record a Done; False if the lease is another's. An empty token: found on storage."""
+        pairs = [part for unit in units.items() for part in unit]
+        keys = _keys(job, "leases", "leased", "done", "committed", "live", "made", "queued", "")
+        return bool(self._commit(keys=keys, args=[task, worker, token, done, *pairs]))
+
+    def release(self, job: str, task: str, worker: str, token: str, avoid: bool = False) -> None:
+        """Hand a task back; with avoid, another worker should take it."""
+        self._release(keys=_keys(job, "leases", "leased", "live", "todo", "avoid", "queued"),
+                      args=[task, worker, token, worker if avoid else ""])
+
+    def release_all(self, worker: str) -> None:
+        """Hand back what a worker of this name held before it was started anew."""
+        for record in self.jobs():
+            for task, lease in self.client.hgetall(_key(record.id, "leases")).items():
+                token, _, holder = lease.partition(" ")
+                if holder == worker:
+                    self.release(record.id, task, worker, token)
+
+    def expired(self, job: str) -> list[str]:
+        """Tasks whose lease has run out."""
+        return list(self._expired(keys=_keys(job, "leased")))
+
+    def expire(self, job: str, task: str) -> int:
+        """Put a task whose lease has run out back; how often that happened to it."""
+        return int(self._expire(keys=_keys(job, "leases", "leased", "live", "todo", "expired"),
+                                args=[task]))
+
+    def vanished(self, job: str, age_s: float) -> list[str]:
+        """Put back the tasks whose messages are this old: their names."""
+        return list(self._vanished(keys=_keys(job, "queued", "todo"), args=[age_s]))
+
+    def window(self, job: str) -> int:
+        """Tasks queued or leased."""
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.zcard(_key(job, "queued"))
+            pipe.hlen(_key(job, "leases"))
+            queued, leased = pipe.execute()
+        return int(queued) + int(leased)
+
+    def leased(self, job: str) -> int:
+        return int(self.client.hlen(_key(job, "leases")))
+
+    # failures
+
+    def failed(self, job: str, failure: ItemFailure, *, kind: str, most: int) -> ItemFailure:
+        """Count one failed try of an item; the failure as it now stands.
+
+        It is final, and listed, when it is bad input or the most-th try.
+        """
+        before = self.client.hget(_key(job, "tries"), failure.item)
+        tries = 1 + (json.loads(before)["tries"] if before else 0)
+        failure = dataclasses.replace(failure, tries=tries)
+        final = failure.cls == "bad_input" or tries >= most
+        text = json.dumps(dataclasses.asdict(failure))
+        mark = f"{job} {failure.item}"
+        with self.client.pipeline() as pipe:
+            pipe.hset(_key(job, "tries"), failure.item, text)
+            if final:
+                pipe.hset(_key(job, "failures"), failure.item, text)
+                pipe.hset(_key(job, "final"), failure.task,
+                          json.dumps([*self._final(job, failure.task), failure.item]))
+            elif failure.item != failure.task:
+                pipe.sadd(_strikes(kind, failure.worker), mark)
+            pipe.execute()
+        if final:  # it failed everywhere: the item's fault, no worker's
+            for worker in self.client.hkeys(WORKERS):
+                self.client.srem(_strikes(kind, worker), mark)
+        return failure
+
+    def final(self, failure: ItemFailure, most: int) -> bool:
+        return failure.cls == "bad_input" or failure.tries >= most
+
+    def list_failures(self, job: str, failures: Iterable[ItemFailure]) -> None:
+        """List failures that storage tells of, where they are not listed yet."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for failure in failures:
+                pipe.hsetnx(_key(job, "failures"), failure.item,
+                            json.dumps(dataclasses.asdict(failure)))
+            pipe.execute()
+
+    def failures(self, job: str) -> list[ItemFailure]:
+        """The items given up."""
+        return [ItemFailure(**json.loads(text))
+                for text in self.client.hvals(_key(job, "failures"))]
+
+    def failures_of(self, job: str, task: str) -> list[ItemFailure]:
+        """The items of a task that were given up."""
+        items = self._final(job, task)
+        found = self.client.hmget(_key(job, "failures"), items) if items else []
+        return [ItemFailure(**json.loads(text)) for text in found if text]
+
+    def _final(self, job: str, task: str) -> list[str]:
+        return list(json.loads(self.client.hget(_key(job, "final"), task) or "[]"))
+
+    def tried(self, job: str) -> list[ItemFailure]:
+        """Every item that failed at least once."""
+        return [ItemFailure(**json.loads(text)) for text in self.client.hvals(_key(job, "tries"))]
+
+    def give_up(self, job: str, task: str, reason: str) -> None:
+        """A task that cannot be done, whatever its items."""
+        self.client.hset(_key(job, "dead"), task, reason)
+
+    def bury(self, job: str, task: str, worker: str, token: str, reason: str) -> None:
+        """Give a task up and its lease back, for good."""
+        self.give_up(job, task, reason)
+        self.release(job, task, worker, token)
+
+    # workers
+
+    def beat(self, record: WorkerRecord) -> None:
+        """A worker says that it is there."""
+        self._beat(keys=[WORKERS, SEEN],
+                   args=[record.name, json.dumps(dataclasses.asdict(record))])
+
+    def leave(self, worker: str) -> None:
+        """A worker says goodbye."""
+        self.client.hdel(WORKERS, worker)
+        self.client.zrem(SEEN, worker)
+
+    def forgive(self, worker: str, kinds: Iterable[str]) -> None:
+        """A worker started anew: its strikes are forgotten."""
+        keys = [_strikes(kind, worker) for kind in kinds]
+        if keys:
+            self.client.delete(*keys)
+
+    def workers(self, dead_s: float | None = None) -> list[WorkerRecord]:
+        """Workers by name; with dead_s only those seen within so many seconds."""
+        seconds, micros = self.client.time()
+        now = seconds + micros / 1e6
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(WORKERS)
+            pipe.zrange(SEEN, 0, -1, withscores=True)
+            records, seen = pipe.execute()
+        ages = {name: now - score for name, score in seen}
+        found = [WorkerRecord(**{**json.loads(text), "age_s": round(ages.get(name, 1e9), 1)})
+                 for name, text in sorted(records.items())]
+        return [worker for worker in found if dead_s is None or worker.age_s <= dead_s]
+
+    def strikes(self, kind: str, worker: str) -> int:
+        return int(self.client.scard(_strikes(kind, worker)))
+
+    # the controller
+
+    def lock(self, holder: str, ttl_s: float) -> bool:
+        """Be, or stay, the one controller."""
+        return bool(self._lock(keys=[LOCK], args=[holder, int(ttl_s * 1000)]))
+
+    def unlock(self, holder: str) -> None:
+        if self.client.get(LOCK) == holder:
+            self.client.delete(LOCK)
+
+    def queue_length(self, queue: str) -> int:
+        """Messages that wait in one of Celery's queues."""
+        return int(self.client.llen(queue))
+
+    # for people
+
+    def view(self, job: str) -> View | None:
+        """A job at this moment; its cost does not grow with the job."""
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(_key(job))
+            pipe.hgetall(_key(job, "total"))
+            pipe.hgetall(_key(job, "made"))
+            pipe.hvals(_key(job, "live"))
+            for part in ("done", "leases", "dead", "failures", "tries"):
+                pipe.hlen(_key(job, part))
+            pipe.zcard(_key(job, "queued"))
+            pipe.llen(_key(job, "todo"))
+            facts, total, made, live, done, leased, dead, failed, tried, queued, todo = (
+                pipe.execute())
+        if not facts:
+            return None
+        counts = {unit: int(made.get(unit, 0)) for unit in total}
+        for text in live:
+            _add(counts, json.loads(text))
+        return View(
+            record=_record(job, facts), total={unit: int(n) for unit, n in total.items()},
+            made=counts, failures=failed, retried=max(0, tried - failed),
+            tasks={"total": int(facts.get("tasks") or 0), "done": done, "leased": leased,
+                   "queued": queued, "waiting": todo, "dead": dead})
+
+
+def _strikes(kind: str, worker: str) -> str:
+    return f"farm:strikes:{kind}:{worker}"
+
+
+def _add(counts: dict[str, int], units: Mapping[str, int]) -> None:
+    for unit, number in units.items():
+        counts[unit] = counts.get(unit, 0) + number
+
+
+def _maybe(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _text(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _flat(record: JobRecord) -> dict[str, Any]:
+    facts = dataclasses.asdict(record)
+    facts.pop("id")
+    return {name: _text(value) for name, value in facts.items()}
+
+
+def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
+    return JobRecord(
+        id=job, kind=facts["kind"], role=facts["role"], job=facts["job"], state=facts["state"],
+        reason=facts.get("reason", ""), label=facts.get("label", ""),
+        workers=int(facts.get("workers") or 0), tasks=int(facts.get("tasks") or 0),
+        submitted=float(facts.get("submitted") or 0), started=float(facts.get("started") or 0),
+        changed=float(facts.get("changed") or 0), rates=json.loads(facts.get("rates") or "{}"))
+
+
+def running(records: Iterable[JobRecord]) -> Iterator[JobRecord]:
+    """Those that tasks are dispatched for."""
+    return (record for record in records if record.state == RUNNING)

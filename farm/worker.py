@@ -1,0 +1,137 @@
+"""A worker for one role and one GPU or slot: a Celery worker with one thread and one child.
+
+It consumes its role's queue, keeps its record fresh, and stops within seconds: a task in hand is
+handed back, its fragments make that cheap. It never imports numpy, bpy or torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from importlib.metadata import version
+from typing import Any
+
+import redis
+from celery import signals
+
+from farm import kinds
+from farm.app import TASK, make_app, redis_url, send
+from farm.attempt import Now, Runner
+from farm.child import die_with_parent
+from farm.records import WorkerRecord
+from farm.settings import Settings
+from farm.store import Store, connect
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its consumer hangs
+
+
+def work(settings: Settings, role: str, slot: str = "0") -> int:
+    """Be a worker until told to stop; the exit code."""
+    name = f"{role}-{slot}@{socket.gethostname()}"
+    stop = threading.Event()
+    store = Store(connect(redis_url(settings)))
+    runner = Runner(settings, store, name, role, stop)
+    app = make_app(settings)
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def run(job: str, task: str) -> str:
+        return _run(app, runner, job, task)
+
+    names = [kind for kind in kinds.find(settings.kind_packages)]
+    store.release_all(name)
+    store.forgive(name, names)
+    heart = Heart(settings, runner, store)
+    heart.start()
+
+    @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def stopping(**_: Any) -> None:
+        stop.set()
+
+    worker = app.Worker(
+        hostname=name, pool="threads", concurrency=1, queues=[role], loglevel="WARNING",
+        without_gossip=True, without_mingle=True, optimization="fair", quiet=True,
+    )
+    try:
+        worker.start()
+    finally:
+        stop.set()
+        runner.drop()
+        heart.join(5.0)
+        try:
+            store.leave(name)
+        except redis.RedisError:
+            pass
+    return int(worker.exitcode or 0)
+
+
+def _run(app: Any, runner: Runner, job: str, task: str) -> str:
+    """One message, whatever happens: a worker never dies of a task."""
+    try:
+        outcome = runner.run(job, task)
+        if outcome == "bounce":
+            send(app, runner.role, job, task)
+        log.info("%s %s %s", job, task, outcome)
+        return outcome
+    except Exception:
+        log.exception("job=%s task=%s", job, task)
+        runner.drop()
+        time.sleep(1.0)  # whatever it was, do not spin on it
+        return "error"
+
+
+class Heart(threading.Thread):
+    """Says every two seconds that the worker is there and what it does."""
+
+    def __init__(self, settings: Settings, runner: Runner, store: Store):
+        super().__init__(name="heart", daemon=True)
+        self.settings, self.runner, self.store = settings, runner, store
+        self._facts: dict[str, Any] = {
+            "name": runner.name, "role": runner.role, "host": socket.gethostname(),
+            "pid": os.getpid(), "version": version("shapefarm"),
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "started": time.time(),
+        }
+        self._idle_since = time.monotonic()
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.store.beat(self.record())
+                self._watch_consumer()
+            except redis.RedisError as error:
+                log.warning("no heartbeat: %s", error)
+            if self.runner.stop.wait(BEAT_S):
+                return
+
+    def record(self) -> WorkerRecord:
+        now: Now = self.runner.now
+        seconds = time.monotonic() - now.since
+        rates = {unit: round(n / seconds, 2) for unit, n in now.made.items()} if now.job else {}
+        return WorkerRecord(**self._facts, job=now.job, task=now.task, item=now.item,
+                            rss_mb=round(now.rss_mb), rates=rates, tasks=now.tasks)
+
+    def _watch_consumer(self) -> None:
+        """After a lost connection Celery's consumer may hang for ever, saying nothing
+        (celery#8030, #10205): then end, and be started anew."""
+        if self.runner.now.job or not self.store.queue_length(self.runner.role):
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > STUCK_S:
+            log.error("messages wait and none comes: starting anew")
+            self.runner.drop()
+            os._exit(os.EX_TEMPFAIL)
+
+
+def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:
+    """`farm worker`; with_parent: die with the process that started this one."""
+    if with_parent:
+        die_with_parent()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
+                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    return work(settings, role, slot)

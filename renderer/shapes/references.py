@@ -46,11 +46,17 @@ class References:
     missing: tuple[str, ...] = ()
     """Names, as the file has them, of what is not there."""
     outside: tuple[str, ...] = ()
-    """Names of what lies outside the roots: never opened."""
+    """Names that lead outside the roots: never opened. One whose last part is a file in the model's
+    own folder is in `found` too."""
     found: tuple[tuple[str, Path], ...] = ()
     """Each name that leads to one of `files`, so that a renderer can mend a path."""
     buffers: tuple[str, ...] = ()
     """Those of `missing` and `outside` that hold the geometry itself (glTF)."""
+
+    def named(self, name: str) -> Path | None:
+        """The file that a name in the mesh leads to, as `found` has it or as a glTF's URI."""
+        found = dict(self.found)
+        return found.get(name) or found.get(unquote(name.removeprefix("file:")))
 
 
 def roots_of(path: Path) -> tuple[Path, ...]:
@@ -76,31 +82,30 @@ def references(path: Path, roots: tuple[Path, ...]) -> References:
 
 
 def find_named(name: str, folder: Path, roots: Iterable[str]) -> tuple[Path | None, bool]:
-    """The file that a name in a file of `folder` stands for, and whether it lies outside.
+    """The file that a name in a file of `folder` stands for, and whether the name leads outside.
 
-    In this order: the name as it is; with / for \\; only its last part, in the folder itself
-    (Blender does so too, and it mends absolute paths of another machine); that in any letter case.
+    In this order: the name as it is; with / for \\; with `\\ ` for a space; only its last part, in
+    the folder itself (Blender does so too, and it mends absolute paths of another machine); and
+    that in any letter case.
     """
     plain = name.replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]
-    outside = False
-    for wanted in dict.fromkeys((name, plain, last)):
+    outside = not _within(os.path.realpath(os.path.join(folder, plain)), roots)
+    for wanted in dict.fromkeys((name, plain, name.replace("\\ ", " "), last)):
         path = os.path.normpath(os.path.join(folder, wanted))
         real = _regular(path)
-        if real is None:
-            continue
-        if any(real == root or real.startswith(f"{root}{os.sep}") for root in roots):
-            return Path(path), False
-        outside = True
-    # What is not there and would be outside is told as outside: it must never be looked for.
-    above = os.path.realpath(os.path.join(folder, plain))
-    inside = any(above.startswith(f"{root}{os.sep}") for root in roots)
-    parent = os.path.dirname(above) if inside else str(folder)
-    other = _any_case(parent, last)
-    if other is not None and (real := _regular(other)) is not None:
-        if any(real.startswith(f"{root}{os.sep}") for root in roots):
-            return Path(other), False
-    return None, outside or not inside
+        if real is not None and _within(real, roots):
+            return Path(path), outside
+    parent = folder if outside else os.path.dirname(os.path.join(folder, plain))
+    other = _any_case(os.path.normpath(parent), last)
+    real = _regular(other) if other is not None else None
+    if other is not None and real is not None and _within(real, roots):
+        return Path(other), outside
+    return None, outside
+
+
+def _within(real: str, roots: Iterable[str]) -> bool:
+    return any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
 
 
 def _regular(path: str) -> str | None:
@@ -147,7 +152,7 @@ class _Collected:
         return References(
             files=tuple(by_name[name] for name in sorted(by_name)),
             missing=tuple(sorted(lost - self.outside)),
-            outside=tuple(sorted(self.outside & lost)),
+            outside=tuple(sorted(self.outside)),
             found=tuple(sorted(found.items())),
             buffers=tuple(sorted(self.buffers)),
         )

@@ -1,0 +1,255 @@
+"""OBJ: a fast scan of its text, block by block, that never holds more than a few MB.
+
+What Blender 5.0 was seen to do, and why these are problems: a face with a vertex, texture or normal
+index that is not yet there at its line is dropped (also index 0, and also when the vertex follows
+later in the file), unless there is no texture coordinate or normal at all so far; a word that is no number reads as 0.0; a `v` after a byte order mark is lost;
+`\\r` alone ends no line; in UTF-16 every coordinate reads as 0.0.
+
+About 1 microsecond a triangle, most of it splitting text into words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain, compress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.shapes.health.findings import Findings, floats
+from renderer.shapes.references import References
+
+BLOCK = 4 << 20  # bytes
+LONGEST_LINE = 64 << 20  # a face of ten million corners is no face
+WORST = 2**31 - 1  # an index that no mesh has
+DIGITS = b"0123456789-"
+TO_SPACE = bytes.maketrans(b"\t\r\v\f", b"    ")
+NUMBER = re.compile(
+    rb"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE
+)
+CORNER = re.compile(rb"([+-]?\d+)(?:\.0*)?(?:/([+-]?\d*)(?:/([+-]?\d*))?)?")
+VERTEX, FACE, TEXTURE, NORMAL = (int.from_bytes(k, "little") for k in (b"v ", b"f ", b"vt", b"vn"))
+Ints = NDArray[np.int64]
+# Per kind of index: words for people.
+KINDS = ("vertex", "texture coordinate", "normal")
+
+
+def read(path: Path, needs: References, findings: Findings) -> None:
+    scan = _Scan(findings)
+    with open(path, "rb") as file:
+        why = _not_text(file.read(4096))
+        file.seek(0)
+        for block in _blocks(file):
+            if why is None and b"\0" in block:
+                why = "NUL bytes in it: damaged, or no OBJ"
+            if why is not None:
+                findings.problem(why)
+                return
+            scan.block(block)
+
+
+def _not_text(head: bytes) -> str | None:
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16 text; save it as UTF-8"
+    if b"\0" in head:
+        return "binary, no OBJ text"
+    if b"\r" in head and b"\n" not in head:
+        return "lines end in \\r alone (old Mac); convert them to \\n"
+    return None
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The file in pieces of whole lines; a backslash at a line's end continues it."""
+    rest = b""
+    while chunk := file.read(BLOCK):
+        text = rest + chunk
+        end = text.rfind(b"\n")
+        while end >= 0 and text[max(0, end - 2) : end].rstrip(b"\r").endswith(b"\\"):
+            end = text.rfind(b"\n", 0, end)
+        if end < 0 and len(text) > LONGEST_LINE:
+            end = len(text) - 1
+        rest = text[end + 1 :]
+        if end >= 0:
+            yield text[: end + 1]
+    if rest:
+        yield rest
+
+
+class _Scan:
+    """What is known after some blocks."""
+
+    def __init__(self, findings: Findings):
+        self.findings = findings
+        self.counts = [0, 0, 0]  # vertices, texture coordinates and normals so far
+        self.lines = 0
+        self.bad = np.empty(0, np.int64)  # vertices whose coordinates are no numbers
+
+    def block(self, text: bytes) -> None:
+        text = text.translate(TO_SPACE)
+        if b"\\ " in text or b"\\\n" in text:
+            text = re.sub(rb"\\ *\n", b" ", text)
+        if b"\n " in text or text.startswith(b" "):
+            text = re.sub(rb"(?m)^ +", b"", text)
+        lines = text.split(b"\n")
+        kinds = _kinds(text)
+        of = [kinds == kind for kind in (VERTEX, TEXTURE, NORMAL)]
+        self._vertices(list(compress(lines, of[0])), np.flatnonzero(of[0]))
+        is_face = kinds == FACE
+        at = np.flatnonzero(is_face)
+        if len(at):
+            # How many of each there are above each face's line.
+            above = [np.cumsum(k)[is_face] + n for k, n in zip(of, self.counts, strict=True)]
+            self._faces(list(compress(lines, is_face)), at, above)
+        if lines[-1]:  # the file does not end with a line end
+            self._last(lines[-1])
+        self.counts = [n + int(k.sum()) for k, n in zip(of, self.counts, strict=True)]
+        self.lines += len(lines) - 1
+
+    def _vertices(self, lines: list[bytes], at: NDArray[np.intp]) -> None:
+        if not lines:
+            return
+        points = _points(lines)
+        bad = self.findings.add_points(points)
+        self.bad = np.concatenate([self.bad, bad])
+
+    def _faces(self, lines: list[bytes], at: NDArray[np.intp], above: list[Ints]) -> None:
+        corners, indices = _corners(lines)
+        unreadable = np.flatnonzero(corners < 0)
+        if len(unreadable):
+            number = self.lines + int(at[unreadable[0]]) + 1
+            self.findings.problem(f"line {number}: a face that cannot be read")
+            return
+        self.findings.add_faces(corners)
+        keep = np.repeat(corners >= 3, corners)
+        line = np.repeat(at, corners)
+        for kind, (index, there) in enumerate(zip(indices, above, strict=True)):
+            if index is None:
+                continue
+            limit = np.repeat(there, corners)
+            # A negative index counts back from the last one above; WORST stands for none given.
+            resolved = np.where(index < 0, index + limit, index - 1)
+            wrong = ((resolved < 0) | (resolved >= limit)) & keep
+            if kind:
+                # Blender passes over the indices of what there is none of at all above the face.
+                nothing = wrong & (limit == 0) & (index != WORST)
+                if nothing.any():
+                    self.findings.warn(f"faces name a {KINDS[kind]} where there is none above them")
+                wrong &= (limit > 0) & (index != WORST)
+            if wrong.any():
+                first = int(np.argmax(wrong))
+                self.findings.problem(
+                    f"line {self.lines + int(line[first]) + 1}: a face has {KINDS[kind]}"
+                    f" {int(index[first])}, there are {int(limit[first])} above it"
+                )
+            elif not kind:
+                self.findings.check_used(resolved[keep], self.bad)
+
+    def _last(self, line: bytes) -> None:
+        words = line.split(b"#")[0].split()
+        if words[:1] in ([b"f"], [b"v"]) and len(words) < 4:
+            self.findings.problem("cut off in its last line")
+
+
+def _kinds(text: bytes) -> NDArray[np.uint16]:
+    """The first two characters of each line, as a number."""
+    array = np.frombuffer(text + b"\n\n", np.uint8)
+    starts = np.concatenate([[0], np.flatnonzero(array[:-2] == 10) + 1])
+    kinds: NDArray[np.uint16] = array[starts] + np.uint16(256) * array[starts + 1]
+    return kinds
+
+
+def _points(lines: list[bytes]) -> NDArray[np.float64]:
+    """Coordinates [lines, 3]; NaN where a line has no three numbers."""
+    words = b" ".join(lines).split()
+    width, odd = divmod(len(words), len(lines))
+    if not odd and width >= 4 and words[::width].count(b"v") == len(lines):
+        try:
+            columns = [floats(words[k::width]) for k in (1, 2, 3)]
+            if b"_" not in b" ".join(lines):
+                return np.stack(columns, axis=1)
+        except ValueError:
+            pass
+    return np.array([_point(line) for line in lines])
+
+
+def _point(line: bytes) -> tuple[float, float, float]:
+    words = line.split(b"#")[0].split()[1:4]
+    if len(words) < 3 or not all(NUMBER.fullmatch(word) for word in words):
+        return (np.nan, np.nan, np.nan)
+    return (float(words[0]), float(words[1]), float(words[2]))
+
+
+def _corners(lines: list[bytes]) -> tuple[Ints, list[Ints | None]]:
+    """Corners per face [lines], and vertex, texture and normal index of each corner [corners].
+
+    As in the file (from 1, negative counts back). -1 corners: the line cannot be read. None: no
+    corner has such an index.
+    """
+    text = b" ".join(lines)
+    # Without its digits every corner of a well-made file is the same word: "", "/" or "//".
+    patterns = set(text.translate(None, DIGITS).split())
+    slashes = patterns - {b"f"}
+    if len(slashes) <= 1 and slashes <= {b"/", b"//"} and b"f" in patterns:
+        numbers = _plain(text, slashes.pop() if slashes else b"")
+        if numbers is not None:
+            return _counts(lines, text), numbers
+    return _slow(lines)
+
+
+def _plain(text: bytes, pattern: bytes) -> list[Ints | None] | None:
+    """Indices where every corner looks the same; None: not all do."""
+    corners = len(text.split()) - text.count(b"f")
+    double = pattern == b"//" and b"//" in text
+    if double and text.count(b"//") != corners:
+        return None
+    digits = text.replace(b"f", b" ").replace(b"/", b" ")
+    try:
+        numbers = (
+            np.fromiter(map(int, digits.split()), np.int64)
+            if b"-" in digits
+            else np.fromstring(digits, np.int64, sep=" ")  # 5 times faster; only digits here
+        )
+    except (ValueError, OverflowError):
+        return None
+    each = 1 if not pattern else 2 if double or pattern == b"/" else 3
+    if len(numbers) != each * corners:
+        return None
+    table = numbers.reshape(-1, each).T
+    if each == 3:
+        return [table[0], table[1], table[2]]
+    if each == 1:
+        return [table[0], None, None]
+    return [table[0], None, table[1]] if double else [table[0], table[1], None]
+
+
+def _counts(lines: list[bytes], text: bytes) -> Ints:
+    words = text.split()
+    width, odd = divmod(len(words), len(lines))
+    if not odd and words[::width].count(b"f") == len(lines):
+        return np.full(len(lines), width - 1, np.int64)
+    return np.fromiter((len(line.split()) - 1 for line in lines), np.int64)
+
+
+def _slow(lines: list[bytes]) -> tuple[Ints, list[Ints | None]]:
+    """The same for faces of mixed or odd form, corner by corner."""
+    counts, found = [], []
+    for line in lines:
+        corners = [CORNER.fullmatch(word) for word in line.split(b"#")[0].split()[1:]]
+        if not all(corners):
+            counts.append(-1)
+            continue
+        counts.append(len(corners))
+        found += [corner.groups() for corner in corners if corner]
+    table = np.array(
+        list(chain.from_iterable((_index(group) for group in one) for one in found)), np.int64
+    ).reshape(-1, 3)
+    if -1 in counts:
+        return np.array(counts, np.int64), [None, None, None]
+    return np.array(counts, np.int64), [table[:, 0], table[:, 1], table[:, 2]]
+
+
+def _index(digits: bytes | None) -> int:
+    return max(-WORST, min(int(digits), WORST - 1)) if digits and digits.strip(b"+-") else WORST

@@ -69,11 +69,11 @@ def lay_out(*, seed: int, shape_sha256: str, cameras: str, views: int) -> Layout
 def _lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Two to six point lights, anywhere above -10 degrees, at distances 1.5 to 3.
 
-    Together 150 to 300 W, unevenly shared, slightly warm or cold: a white matte surface facing
+    Together 120 to 240 W, unevenly shared, slightly warm or cold: a white matte surface facing
     one such light from 2 units away has radiance watts / (4 pi^2 2^2), so exposure stays near 1.
     """
     count = int(rng.integers(2, 7))
-    shares = rng.dirichlet(np.full(count, 2.0)) * rng.uniform(150, 300)
+    shares = rng.dirichlet(np.full(count, 2.0)) * rng.uniform(120, 240)
     lights = []
     for watts in shares:
         azimuth = rng.uniform(0, 2 * np.pi)

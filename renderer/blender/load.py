@@ -59,23 +59,30 @@ def load(path: Path, texture_roots: Sequence[Path]) -> tuple[Part, ...]:
     return parts
 
 
-def triangles(parts: Sequence[Part]) -> NDArray[np.float64]:
-    """[T, 3, 3] of all parts, in the world of the file, modifiers and skins applied."""
+def geometry(parts: Sequence[Part]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Vertices [V, 3] and triangles [T, 3] of all parts, in the world of the file.
+
+    Modifiers and skins are applied; vertices of no face are left out.
+    """
     depsgraph = bpy.context.evaluated_depsgraph_get()
-    pieces = []
+    vertices, faces, first = [], [], 0
     for part in parts:
         evaluated = part.object.evaluated_get(depsgraph)
         mesh = evaluated.to_mesh()
         mesh.calc_loop_triangles()
-        vertices = np.empty(3 * len(mesh.vertices), np.float32)
+        flat = np.empty(3 * len(mesh.vertices), np.float32)
         corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
-        mesh.vertices.foreach_get("co", vertices)
+        mesh.vertices.foreach_get("co", flat)
         mesh.loop_triangles.foreach_get("vertices", corners)
         matrix = np.array(evaluated.matrix_world, np.float64)
-        world = vertices.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        pieces.append(world[corners.reshape(-1, 3)])
+        local = flat.reshape(-1, 3).astype(np.float64)
+        used = np.zeros(len(local), bool)
+        used[corners] = True
+        vertices.append(local[used] @ matrix[:3, :3].T + matrix[:3, 3])
+        faces.append((np.cumsum(used) - 1)[corners].reshape(-1, 3) + first)
+        first += int(used.sum())
         evaluated.to_mesh_clear()
-    return np.concatenate(pieces)
+    return np.concatenate(vertices), np.concatenate(faces)
 
 
 # --- importers -------------------------------------------------------------------------------
@@ -142,7 +149,7 @@ _IMPORTERS = {
 
 
 def _numbered(meshes: Sequence[Any], path: Path) -> tuple[Part, ...]:
-    """Parts by first appearance: the OBJ importer sorts its objects by name, so the file is asked."""
+    """Parts by first appearance; the OBJ importer sorts objects by name, so the file is asked."""
     order: dict[str, int] = {}
     if path.suffix.lower() == ".obj":
         for name in re.findall(rb"^[og][ \t]+(.*?)[ \t\r]*$", path.read_bytes(), re.MULTILINE):
@@ -206,7 +213,7 @@ def _show_albedo(tree: Any, color: Any) -> None:
 
 
 def _fill_empty_slots(meshes: Sequence[Any]) -> None:
-    """Give every face without a material one: the vertices' colours where there are some, or grey."""
+    """Give faces without a material one: the vertices' colours where there are some, or grey."""
     for obj in meshes:
         colored = next(iter(obj.data.color_attributes), None)
         missing = [slot for slot in obj.material_slots if slot.material is None]

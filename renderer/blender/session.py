@@ -21,8 +21,6 @@ from renderer.layout import ViewLayout
 
 Array = NDArray[Any]
 
-# Removing a shape's data leaves a little behind each time; a factory reset (0.1 s) leaves nothing.
-SHAPES_PER_RESET = 25
 # Turning a file's z up to the world's y up: (x, y, z) -> (x, z, -y).
 _Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 _Y_UP = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -49,12 +47,12 @@ class Normalization:
         return matrix
 
 
-def normalization_of(triangles: Array, up: str) -> Normalization:
-    """What centres triangles [T, 3, 3] and makes their bounding box's diagonal 1.
+def normalization_of(vertices: Array, up: str) -> Normalization:
+    """What centres vertices [V, 3] and makes their bounding box's diagonal 1.
 
     Raises BadInput when that is impossible.
     """
-    low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
     with np.errstate(over="ignore"):
         diagonal = float(np.linalg.norm(high - low))
     if not np.isfinite(diagonal) or diagonal <= 0:
@@ -72,6 +70,8 @@ class Loaded:
 
     triangles: Array
     """[T, 3, 3] float64, world"""
+    vertices: Array
+    """[V, 3] float64, world, each once"""
     normalization: Normalization
 
 
@@ -79,12 +79,8 @@ class Session:
     """Blender in this process. There is one."""
 
     def __init__(self, threads: int | None = None):
-        self.threads = threads
-        with _cpus_for(threads):
-            self.device = engine.start(threads)
-            # TBB counts the CPUs at the first render: let it count those that were asked for.
-            self._warm_up()
-        self._shapes = 0
+        self.device = engine.start(threads)
+        self._warm_up()
         folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._memory = tempfile.TemporaryDirectory(prefix="shapefarm-", dir=folder)
 
@@ -98,20 +94,15 @@ class Session:
 
         Raises BadInput.
         """
-        if self._shapes >= SHAPES_PER_RESET:
-            bpy.ops.wm.read_factory_settings(use_empty=True)
-            self.device = engine.choose_device(bpy)
-            engine.configure(threads=self.threads, device=self.device)
-            self._shapes = 0
-        self._shapes += 1
         kept = set(_all_data())
         try:
             parts = load.load(path, texture_roots)
-            triangles = load.triangles(parts)
-            normalization = normalization_of(triangles, up)
+            vertices, faces = load.geometry(parts)
+            normalization = normalization_of(vertices, up)
             _transform(normalization.matrix, kept)
             _use_twice(parts)
-            yield Loaded(triangles=normalization.apply(triangles), normalization=normalization)
+            world = normalization.apply(vertices)
+            yield Loaded(triangles=world[faces], vertices=world, normalization=normalization)
         finally:
             bpy.data.batch_remove([data for data in _all_data() if data not in kept])
             bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
@@ -127,8 +118,7 @@ class Session:
         matrix = world_to_camera(view.viewpoint)
         passes.place_camera(matrix, intrinsics, size)
         passes.place_lights(view.lights)
-        pixels, _ = project(loaded.triangles.reshape(-1, 3), matrix, intrinsics)
-        passes.set_border((*pixels.min(axis=0), *pixels.max(axis=0)), size)
+        passes.set_border(_box(project(loaded.vertices, matrix, intrinsics)[0]), size)
         raw = passes.render(Path(self._memory.name) / "view.exr")
         return passes.encode(raw, matrix[:3, :3])
 
@@ -139,27 +129,9 @@ class Session:
         bpy.ops.render.render()
 
 
-@contextmanager
-def _cpus_for(threads: int | None) -> Iterator[None]:
-    """Let this process see as many CPUs as it may use threads, for the length of the block.
-
-    Cycles with fewer threads than CPUs leaves TBB's idle workers spinning: on 2 CPUs, two
-    single-threaded renders side by side took 4.95 s, and 4.19 s this way.  Afterwards every thread
-    may run anywhere again, as pinned workers of different jobs would queue for one CPU.
-    """
-    if threads is None or not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[:threads])
-    try:
-        yield
-    finally:
-        for thread in os.listdir("/proc/self/task"):
-            try:
-                os.sched_setaffinity(int(thread), allowed)
-            except OSError:  # it has just ended
-                continue
+def _box(pixels: Array) -> tuple[float, float, float, float]:
+    x, y = pixels.T
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _all_data() -> Iterator[Any]:

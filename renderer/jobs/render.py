@@ -41,8 +41,8 @@ class Job:
     views: int | None = None
     """Pictures of each shape; a fixed rig has its own number, else 5."""
     cameras: str = "dpc"
-    """Where the cameras stand: dpc (random), circle (12), dodecahedron (20), miro (160), hammersley,
-    orbit."""
+    """Where the cameras stand: dpc (random), circle (12), dodecahedron (20), miro (160),
+    hammersley, orbit."""
     size: int = 128
     """Pixels along each side of a picture."""
     spp: int = 16
@@ -346,10 +346,10 @@ _session: Session | None = None  # Blender exists once per process
 def _warm() -> Session:
     global _session
     if _session is None:
-        from renderer.blender.session import Session
+        from renderer.blender import open_session
         from renderer.machine import threads
 
-        _session = Session(threads())
+        _session = open_session(threads())
     return _session
 
 
@@ -492,7 +492,10 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
         "members": shards.expected_members(job.pass_names, job.views or 0, job.points),
         "splits": splits,
         "shards": entries,
-        "sources": shapes.licences(job.shapes),
+        "sources": [
+            {"address": address, "licence": getattr(shapes.source(address)[0], "LICENCE", None)}
+            for address in job.shapes
+        ],
     }
     shards.write_index(folder, index)
     if complete:
@@ -516,7 +519,7 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     lines += [
         f"  look at it    farm dataset preview {where} --out preview.png",
         f"  prove it      farm dataset verify {where}",
-        f"  in Python     from renderer.shards import Dataset; Dataset({str(where)!r})[0].views[0].rgba",
+        f"  in Python     renderer.shards.Dataset({str(where)!r})[0].views[0].rgba",
     ]
     return "\n".join(lines)
 
@@ -592,8 +595,11 @@ def _refuse_changed(before: dict[str, str], now: dict[str, str], folder: Path) -
         return
     changed = sorted(key for key in before.keys() & now.keys() if before[key] != now[key])
     gone, new = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
-    told = [f"{word} {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
-            for word, keys in (("changed:", changed), ("gone:", gone), ("new:", new)) if keys]  # fmt: skip
+    told = [
+        f"{word} {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
+        for word, keys in (("changed:", changed), ("gone:", gone), ("new:", new))
+        if keys
+    ]
     raise ValueError(
         f"the shapes are not those that {folder} was begun with ({'; '.join(told)}); "
         "put them back, choose another --out, or --add to the finished dataset"
@@ -621,7 +627,8 @@ def _check_addable(job: Job, old: Any) -> None:
     for name in ("cameras", "size", "spp", "passes", "points", "seed", "up"):
         if before[name] != now[name]:
             raise ValueError(
-                f"--add cannot change {name} ({before[name]}, not {now[name]}); choose another --out"
+                f"--add cannot change {name} ({before[name]}, not {now[name]}); "
+                "choose another --out"
             )
     if now["views"] < before["views"]:
         raise ValueError(

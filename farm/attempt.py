@@ -21,6 +21,7 @@ import redis
 
 from farm import kinds
 from farm.errors import ProgramFailed
+from farm.machine import memory_mb
 from farm.program import Program
 from farm.records import ItemFailure
 from farm.settings import Settings
@@ -66,7 +67,7 @@ class Runner:
         self.ready: int | None = None
         """Process id of the child that has said that it is ready."""
         self._program: Program | None = None
-        self._memory_mb = settings.memory_mb or _memory_mb() * 0.8
+        self._memory_mb = settings.memory_mb or memory_mb() * 0.8
         self._environment = {**os.environ, **settings.environment()}
 
     def run(self, job: str, task: str) -> str:
@@ -155,7 +156,7 @@ class Attempt:
         self.runner, self.store, self.settings = runner, runner.store, runner.settings
         self.kind, self.job, self.name, self.token = kind, job, name, token
         self.job_value, self.task_value = json.loads(job_json), json.loads(task_json)
-        self.units = kind.module.units(kind.read_task(task_json))
+        self.units = kind.module.units(kind.read_job(job_json), kind.read_task(task_json))
         self.log = log_path(self.settings, job, name)
         self._renewed = time.monotonic()
         self._live: dict[str, int] = {}
@@ -342,7 +343,7 @@ def made_units(units: dict[str, int], done: Any) -> dict[str, int]:
 
 def listed_failures(done: Any, task: str) -> list[ItemFailure]:
     """The failures that a Done lists."""
-    return [ItemFailure(item=failure.item, cls=failure.cls, reason=failure.reason,
+    return [ItemFailure(item=failure.id, cls=failure.failure_class, reason=failure.reason,
                         tries=failure.tries, task=task) for failure in done.failed]
 
 
@@ -358,12 +359,3 @@ def _patiently(call: Any, patience_s: float = 60.0) -> None:
                 raise
             time.sleep(0.5)
 
-
-def _memory_mb() -> float:
-    """Memory this process may use, in MB: the machine's, or its control group's."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        return total if limit == "max" else min(total, int(limit) / 1e6)
-    except OSError:
-        return total

@@ -82,6 +82,7 @@ class Controller:
         if not isinstance(error, ValueError | OSError):
             log.error("job=%s", job, exc_info=error)
             reason = f"{type(error).__name__}: {reason}"
+        self.store.note(job, fault="use" if isinstance(error, ValueError) else "farm")
         self.store.turn(job, FAILED, SUBMITTED, RUNNING, reason=reason)
 
     def close(self) -> None:
@@ -157,12 +158,12 @@ class Life:
 
     def _planned(self) -> Iterator[tuple[str, bytes, Mapping[str, int], str | None,
                                          Mapping[str, int]]]:
-        module = self.kind.module
+        module, again = self.kind.module, self.store.again(self.id)
         for task in module.plan(self.job, self.scanned):
             if self._closed.is_set():
                 raise InterruptedError("the job was stopped while it was planned")
-            units = module.units(task)
-            done = module.done(self.job, task)
+            units = module.units(self.job, task)
+            done = None if task.name in again else module.done(self.job, task)
             if done is None:
                 yield task.name, kinds.canonical(task), units, None, {}
             else:
@@ -180,10 +181,10 @@ class Life:
                 continue
             task = self.kind.read_task(text)
             done = self.kind.module.done(self.job, task)
-            if done is not None:  # committed to storage, and died before saying so
+            if done is not None and name not in self.store.again(self.id):  # committed to storage, and died before saying so
                 self.store.list_failures(self.id, listed_failures(done, name))
                 self.store.commit(self.id, name, "", "", kinds.canonical(done),
-                                  made_units(self.kind.module.units(task), done))
+                                  made_units(self.kind.module.units(self.job, task), done))
                 continue
             times = self.store.expire(self.id, name)
             log.warning("lease ran out job=%s task=%s times=%d", self.id, name, times)

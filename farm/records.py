@@ -28,6 +28,8 @@ class JobRecord:
     """The Job, as JSON."""
     state: str
     reason: str = ""
+    fault: str = ""
+    """Whose: "use" when what was asked for is wrong."""
     label: str = ""
     """What it makes of what, for people."""
     workers: int = 0

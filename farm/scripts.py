@@ -64,7 +64,8 @@ if state ~= 'running' then return 'stop' end
 return 'ok'
 """
 
-# KEYS leases leased done committed live made queued job / ARGV task worker token done unit n ...
+# KEYS leases leased done committed live made queued job again
+# ARGV task worker token done unit n ...
 # -> 1 recorded, 0 not ours
 COMMIT = NOW + """
 local holder = redis.call('HGET', KEYS[1], ARGV[1])
@@ -76,6 +77,7 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
+redis.call('SREM', KEYS[9], ARGV[1])
 for i = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[6], ARGV[i], ARGV[i + 1]) end
 return 1
 """

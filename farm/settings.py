@@ -44,7 +44,7 @@ class Settings:
     """Tasks kept in the queue per live worker slot."""
     worker_dead_s: float = 10.0
     """A worker not seen for this long counts as dead."""
-    tick_s: float = 0.4
+    tick_s: float = 0.25
     """The controller looks at its jobs this often."""
     vanished_s: float = 6.0
     """A message out of its queue this long without a lease is sent again."""

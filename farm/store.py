@@ -15,6 +15,7 @@ Keys of one job, `farm:<job>:<part>`:
     final     hash    task -> its items that were given up, as a JSON list
     avoid     hash    task -> the worker that should not try it again
     expired   hash    task -> how often its lease ran out
+    again     set     tasks to be done again, though their product is on storage (`farm retry`)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
@@ -32,7 +33,9 @@ from redis.retry import Retry
 from farm import scripts
 from farm.records import (
     ACTIVE,
-    RUNNING,
+    DONE,
+    FAILED,
+    RESTING,
     SUBMITTED,
     ItemFailure,
     JobRecord,
@@ -100,7 +103,7 @@ class Store:
             return "joined"
         now = time.time()
         with self.client.pipeline() as pipe:
-            pipe.hset(key, mapping={**facts, "state": SUBMITTED, "reason": "",
+            pipe.hset(key, mapping={**facts, "state": SUBMITTED, "reason": "", "fault": "",
                                     "submitted": now, "changed": now, "started": now})
             pipe.zadd(JOBS, {record.id: now})
             pipe.execute()
@@ -221,7 +224,8 @@ class Store:
                units: Mapping[str, int]) -> bool:
         """Record a Done; False if the lease is another's. An empty token: found on storage."""
         pairs = [part for unit in units.items() for part in unit]
-        keys = _keys(job, "leases", "leased", "done", "committed", "live", "made", "queued", "")
+        keys = _keys(job, "leases", "leased", "done", "committed", "live", "made", "queued", "",
+                     "again")
         return bool(self._commit(keys=keys, args=[task, worker, token, done, *pairs]))
 
     def release(self, job: str, task: str, worker: str, token: str, avoid: bool = False) -> None:
@@ -326,6 +330,22 @@ class Store:
         self.give_up(job, task, reason)
         self.release(job, task, worker, token)
 
+    def retry(self, job: str) -> int:
+        """Have the tasks done again that were given up, or gave up items; how many.
+
+        Bad input is not tried again. The job is planned anew.
+        """
+        names = {failure.task for failure in self.failures(job) if failure.cls != "bad_input"}
+        names |= set(self.dead(job))
+        if names:
+            self.client.sadd(_key(job, "again"), *names)
+            self.turn(job, SUBMITTED, *RESTING, FAILED, DONE)
+        return len(names)
+
+    def again(self, job: str) -> set[str]:
+        """Tasks that were asked to be done again."""
+        return set(self.client.smembers(_key(job, "again")))
+
     # workers
 
     def beat(self, record: WorkerRecord) -> None:
@@ -427,12 +447,8 @@ def _flat(record: JobRecord) -> dict[str, Any]:
 def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
     return JobRecord(
         id=job, kind=facts["kind"], role=facts["role"], job=facts["job"], state=facts["state"],
-        reason=facts.get("reason", ""), label=facts.get("label", ""),
+        reason=facts.get("reason", ""), fault=facts.get("fault", ""), label=facts.get("label", ""),
         workers=int(facts.get("workers") or 0), tasks=int(facts.get("tasks") or 0),
         submitted=float(facts.get("submitted") or 0), started=float(facts.get("started") or 0),
         changed=float(facts.get("changed") or 0), rates=json.loads(facts.get("rates") or "{}"))
 
-
-def running(records: Iterable[JobRecord]) -> Iterator[JobRecord]:
-    """Those that tasks are dispatched for."""
-    return (record for record in records if record.state == RUNNING)

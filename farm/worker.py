@@ -12,11 +12,13 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from importlib.metadata import version
 from typing import Any
 
 import redis
 from celery import signals
+from celery.platforms import SecurityWarning
 
 from farm import kinds
 from farm.app import TASK, make_app, redis_url, send
@@ -134,4 +136,6 @@ def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr,
                         format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
+    # Containers run as root; only JSON is accepted, which is what the warning is about.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     return work(settings, role, slot)

@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from farm.child import Failure
-
 ROLE = "count"
 NOT_IDENTITY = frozenset({"max_failures"})
 
@@ -53,11 +51,19 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failed:
+    id: str
+    failure_class: str
+    reason: str
+    tries: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done:
     name: str
     shapes: int
     images: int
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[Failed, ...] = ()
 
 
 def resolve(job: Job, cwd: Path) -> Job:
@@ -89,7 +95,7 @@ def prepare(job: Job, scanned: tuple[str, ...]) -> None:
     _write(path, text)
 
 
-def units(task: Task) -> dict[str, int]:
+def units(job: Job, task: Task) -> dict[str, int]:
     return {"shapes": len(task.items), "images": 3 * len(task.items)}
 
 
@@ -99,7 +105,7 @@ def done(job: Job, task: Task) -> Done | None:
     except FileNotFoundError:
         return None
     return Done(name=task.name, shapes=found["shapes"], images=3 * found["shapes"],
-                failed=tuple(Failure(**failure) for failure in found["failed"]))
+                failed=tuple(Failed(**failure) for failure in found["failed"]))
 
 
 def publish(job: Job, scanned: tuple[str, ...], dones: Any, complete: bool) -> None:
@@ -118,7 +124,7 @@ def summary(job: Job, dones: Any) -> str:
 def run(job: Job, task: Task, lease: Any) -> Done:
     out, staging = _out(job), _out(job) / ".staging"
     found = done(job, task)
-    if found is not None and all(f.item in lease.failed for f in found.failed):
+    if found is not None and all(f.id in lease.failed or f.failure_class == 'bad_input' for f in found.failed):
         return found
     staging.mkdir(parents=True, exist_ok=True)
     worth_another_try = False
@@ -142,14 +148,16 @@ def run(job: Job, task: Task, lease: Any) -> Done:
         lease.finish(item, shapes=1, images=3)
     if worth_another_try:
         raise lease.Retry
-    failed = [asdict(lease.failed[item]) for item in task.items if item in lease.failed]
-    failed += [{"item": item, "cls": "bad_input", "reason": "as its name says", "tries": 1}
+    failed = [{"id": item, "failure_class": lease.failed[item].cls,
+               "reason": lease.failed[item].reason, "tries": lease.failed[item].tries}
+              for item in task.items if item in lease.failed]
+    failed += [{"id": item, "failure_class": "bad_input", "reason": "as its name says", "tries": 1}
                for item in task.items if item.startswith("bad-") and item not in lease.failed]
     lease.commit()
     _write(out / f"{task.name}.txt", "".join(lines))
     _write(out / f"{task.name}.json", json.dumps({"shapes": len(lines), "failed": failed}))
     return Done(name=task.name, shapes=len(lines), images=3 * len(lines),
-                failed=tuple(Failure(**failure) for failure in failed))
+                failed=tuple(Failed(**failure) for failure in failed))
 
 
 class Trouble(Exception):

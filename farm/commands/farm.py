@@ -1,0 +1,142 @@
+"""The farm itself: this machine's own, and what units, containers and Slurm start."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """Keep this machine's private farm running, with Flower to look at it.
+
+        farm up --workers 2
+    """
+
+    workers: int | None = None
+    """So many workers; by default one for each GPU, or for each core without one."""
+
+    def __call__(self) -> int:
+        import importlib.util
+
+        from farm import local
+        from farm.settings import load
+
+        settings = load()
+        if not settings.private:
+            raise ValueError("farm up runs this machine's private farm, and FARM_BROKER_URL names "
+                             "the lab's; start `farm controller` and `farm worker` there")
+        store = local.open_store(settings)
+        local.wish(store, stay=1)
+        if self.workers:
+            local.wish(store, workers=self.workers)
+        print(f"the farm runs; its state and logs are in {settings.home}; `farm down` stops it")
+        if importlib.util.find_spec("flower"):
+            print(f"Flower: http://127.0.0.1:{settings.flower_port}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Down:
+    """Stop this machine's private farm; its jobs go on with the next `farm up` or `submit`.
+
+        farm down
+    """
+
+    def __call__(self) -> int:
+        from farm import local
+        from farm.settings import load
+
+        settings = load()
+        if not settings.private:
+            raise ValueError("farm down stops this machine's private farm, and FARM_BROKER_URL "
+                             "names the lab's; stop its units there")
+        if not local.running(settings):
+            print("no farm runs here")
+            return 0
+        local.wish(local.open_store(settings), stop=1)
+        if local.wait_until_gone(settings):
+            print("the farm has stopped")
+            return 0
+        print(f"farm: it has not stopped yet; see {settings.logs / 'farm.log'}", file=sys.stderr)
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Which workers there are, what they do and how they are.
+
+        farm workers
+    """
+
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        import dataclasses
+
+        from farm import local
+        from farm.settings import load
+
+        settings = load()
+        runs = not settings.private or local.running(settings)
+        workers = local.open_store(settings).workers(60.0) if runs else []
+        if self.json:
+            print(json_.dumps({"workers": [dataclasses.asdict(worker) for worker in workers]}))
+            return 0
+        if not workers:
+            print("no worker runs; `farm up` starts this machine's")
+            return 0
+        from rich.console import Console
+
+        from farm.watch import worker_table
+
+        Console(highlight=False).print(worker_table(workers, wide=True))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller:
+    """Run the controller, in the foreground; one for each farm, a second one waits.
+
+        FARM_BROKER_URL=redis://host/0 farm controller
+    """
+
+    def __call__(self) -> int:
+        from farm.controller import main
+        from farm.settings import load
+
+        return main(load(), with_parent=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """Run one worker, in the foreground: for one GPU, or one slot of a CPU machine.
+
+        CUDA_VISIBLE_DEVICES=0 farm worker render --slot 0
+    """
+
+    role: Annotated[str, Positional, arg(metavar="ROLE")] = "render"
+    """Whose tasks it takes: render or train."""
+    slot: str = "0"
+    """Tells workers of one role on one machine apart."""
+
+    def __call__(self) -> int:
+        from farm import kinds
+        from farm.settings import load
+        from farm.worker import main
+
+        settings = load()
+        roles = sorted({kinds.load(name, settings.kind_packages).role
+                        for name in kinds.find(settings.kind_packages)} | {"render", "train"})
+        if self.role not in roles:
+            raise ValueError(f"no role {self.role!r}; there are {', '.join(roles)}")
+        return main(settings, self.role, self.slot, with_parent=False)
+
+
+COMMANDS = {"up": Up, "down": Down, "workers": Workers, "controller": Controller,
+            "worker": Worker}

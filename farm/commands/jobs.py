@@ -1,0 +1,241 @@
+"""What people do with jobs: look at them, stop them, go on with them."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+
+JobId = Annotated[str, Positional, arg(metavar="JOB")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What is going on: every job, or one.
+
+        farm status
+        farm status 3f2a
+    """
+
+    job: JobId = ""
+    """Id of a job, or its beginning; all of them without."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        settings, store = _open()
+        if store is None:
+            print(json_.dumps({"jobs": []}) if self.json else "no jobs yet; try "
+                  "`farm submit render --shapes samples/cars`")
+            return 0
+        records = [_job(store, self.job)] if self.job else store.jobs()
+        views = [view for record in records if (view := store.view(record.id))]
+        workers = store.workers(settings.worker_dead_s)
+        if self.json:
+            facts = [view.as_json() for view in views]
+            print(json_.dumps(facts[0] if self.job else {
+                "jobs": facts, "workers": [worker.name for worker in workers]}))
+            return 0
+        from rich.console import Console
+
+        from farm.watch import picture
+
+        if not views:
+            print("no jobs yet; try `farm submit render --shapes samples/cars`")
+            return 0
+        Console(highlight=False).print(picture(views, workers))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Follow the jobs that run, or one, live.
+
+        farm watch
+    """
+
+    job: JobId = ""
+    """Id of a job, or its beginning; all that run without."""
+
+    def __call__(self) -> int:
+        import time
+
+        from farm.watch import Watch as Screen
+
+        settings, store = _open()
+        if store is None:
+            raise ValueError("no jobs yet; `farm submit render --shapes samples/cars` makes one")
+        chosen = _job(store, self.job).id if self.job else None
+        names = [record.id for record in store.jobs() if record.id == chosen or (
+            chosen is None and record.active)]
+        if not names:
+            print("no job runs; `farm status` lists them all", file=sys.stderr)
+            return 0
+        with Screen() as screen:
+            while True:
+                views = [view for name in names if (view := store.view(name))]
+                screen.show(views, store.workers(settings.worker_dead_s))
+                if not any(view.record.active for view in views):
+                    break
+                time.sleep(0.25)
+        return 0 if all(view.record.state == "done" for view in views) else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """Why things failed: class, reason and the last lines of the child's log.
+
+        farm logs 3f2a
+    """
+
+    job: JobId
+    """Id of a job, or its beginning."""
+    all: bool = False
+    """Also what went well on a later try."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> int:
+        settings, store = _open()
+        record = _job(store, self.job)
+        final = store.failures(record.id)
+        names = {failure.item for failure in final}
+        more = [failure for failure in store.tried(record.id) if failure.item not in names]
+        failures = sorted(final, key=lambda f: f.item) + (more if self.all else [])
+        dead = store.dead(record.id)
+        if self.json:
+            import dataclasses
+
+            print(json_.dumps({"job": record.id, "reason": record.reason, "tasks": dead,
+                               "failures": [dataclasses.asdict(f) for f in failures]}))
+            return 0
+        folder = settings.logs / record.id
+        print(f"{record.kind} {record.id} {record.state}"
+              + (f": {record.reason}" if record.reason else ""))
+        for task, reason in sorted(dead.items()):
+            print(f"  task {task} was given up: {reason}")
+        for failure in failures:
+            print(f"  {failure.item}  {failure.cls}  {failure.reason}"
+                  f"  ({failure.tries} tries, {failure.task}"
+                  + (f" on {failure.worker})" if failure.worker else ")"))
+            for line in failure.tail.splitlines()[-6:]:
+                print(f"      {line}")
+        if not failures and not dead:
+            print("  nothing failed")
+        if more and not self.all:
+            print(f"  {len(more)} failed and went well on a later try (--all shows them)")
+        if folder.is_dir():
+            print(f"  whole logs of this machine's workers: {folder}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Hold a job: its tasks are handed back at once; `farm resume` goes on.
+
+        farm pause 3f2a
+    """
+
+    job: JobId
+    """Id of a job, or its beginning."""
+
+    def __call__(self) -> int:
+        return _turn(self.job, "paused", ("submitted", "running"), "pause")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Go on with a job that was paused, interrupted, cancelled or failed.
+
+        farm resume 3f2a
+    """
+
+    job: JobId
+    """Id of a job, or its beginning."""
+
+    def __call__(self) -> int:
+        return _turn(self.job, "submitted", ("paused", "interrupted", "cancelled", "failed"),
+                     "resume")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Stop a job for good; what is finished stays on storage.
+
+        farm cancel 3f2a
+    """
+
+    job: JobId
+    """Id of a job, or its beginning."""
+
+    def __call__(self) -> int:
+        return _turn(self.job, "cancelled", ("submitted", "running", "paused", "interrupted"),
+                     "cancel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Try what failed once more: shapes given up (not bad input) and tasks.
+
+        farm retry 3f2a
+    """
+
+    job: JobId
+    """Id of a job, or its beginning."""
+
+    def __call__(self) -> int:
+        _, store = _open()
+        record = _job(store, self.job)
+        if record.active:
+            raise ValueError(f"job {record.id} is {record.state}; wait for it, or pause it first")
+        number = store.retry(record.id)
+        if not number:
+            print(f"job {record.id}: nothing to try again")
+            return 0
+        print(f"job {record.id}: {number} tasks are tried again; `farm watch {record.id}`")
+        return 0
+
+
+def _open() -> tuple[Any, Any]:
+    """Settings and store; no store where no farm has ever run."""
+    from farm import local
+    from farm.settings import load
+
+    settings = load()
+    if settings.private and not (settings.home / "redis").exists():
+        return settings, None
+    return settings, local.open_store(settings)
+
+
+def _job(store: Any, name: str) -> Any:
+    """The job whose id begins so. Raises ValueError when there is none, or several."""
+    from farm.errors import NoSuchJob
+
+    found = [record for record in (store.jobs() if store else ()) if record.id.startswith(name)]
+    if not found:
+        raise NoSuchJob(name)
+    if len(found) > 1:
+        raise ValueError(f"job {name!r} may be {' or '.join(record.id for record in found)}; "
+                         "type more of it")
+    return found[0]
+
+
+def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
+    _, store = _open()
+    record = _job(store, name)
+    if record.state == to or (to == "submitted" and record.active):
+        print(f"job {record.id} is {record.state} already")
+        return 0
+    if not store.turn(record.id, to, *before):
+        raise ValueError(f"job {record.id} is {store.job(record.id).state}: there is nothing to "
+                         f"{verb}")
+    print(f"job {record.id} is {to if to != 'submitted' else 'running again'}")
+    return 0
+
+
+COMMANDS = {"status": Status, "watch": Watch, "logs": Logs, "pause": Pause, "resume": Resume,
+            "cancel": Cancel, "retry": Retry}

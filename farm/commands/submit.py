@@ -1,0 +1,167 @@
+"""`farm submit KIND`: a job of any kind, from its own dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    workers: int | None = None
+    """So many workers; by default one for each GPU, or for each core without one."""
+    dry_run: bool = False
+    """Only say what would be done: shapes, images, hours and bytes."""
+    wait: bool = True
+    """Wait for it, showing how it goes; else it goes on in the background."""
+    json: bool = False
+    """Print one JSON object instead of words."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"--workers ({self.workers}) must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromFile:
+    """A job from a file of JSON: its options as fields, read strictly."""
+
+    job: Path
+    """File of JSON, such as {"shapes": ["samples/cars"], "views": 24}."""
+
+
+class Kinds(Mapping[str, Any]):
+    """Word -> command, for every job kind that a file defines."""
+
+    @property
+    def about(self) -> str:
+        return f"start a job, or go on with it: {', '.join(self)}"
+
+    @functools.cached_property
+    def _packages(self) -> tuple[str, ...]:
+        from farm.settings import load
+
+        return load().kind_packages
+
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        from farm import kinds
+
+        return tuple(kinds.find(self._packages))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return Submit(name, self._packages)
+
+
+class Submit:
+    """One kind's command; its class is made from the kind's Job."""
+
+    def __init__(self, name: str, packages: tuple[str, ...]):
+        from farm import kinds
+
+        self.kind = kinds.load(name, packages)
+        self.about = str(self.kind.module.Job.__doc__)
+
+    def choose(self, arguments: list[str]) -> type:
+        """What to parse: the Job's own options, or --job FILE in their place."""
+        from_file = any(word == "--job" or word.startswith("--job=") for word in arguments)
+        first = ("file", FromFile) if from_file else ("job", self.kind.module.Job)
+        if "-h" in arguments or "--help" in arguments:
+            first = ("job", self.kind.module.Job)
+        made = dataclasses.make_dataclass(
+            "Submit", [first, ("farm", Options)], frozen=True, kw_only=True,
+            namespace={"__call__": functools.partialmethod(_call, kind=self.kind)})
+        made.__doc__ = f"{self.about.strip()}\n\n{_example(self.kind)}"
+        return made
+
+
+def _example(kind: Any) -> str:
+    return str(getattr(kind.module, "EXAMPLE", f"--job FILE reads these options from JSON; "
+                       f"the same line again goes on where {kind.name} stopped."))
+
+
+def _call(parsed: Any, kind: Any) -> int:
+    from farm import kinds
+
+    file = getattr(parsed, "file", None)
+    job = kinds.read_file(kind, file.job) if file else parsed.job
+    return submit(kind, job, parsed.farm)
+
+
+def submit(kind: Any, job: Any, options: Options) -> int:
+    """Record a job and, unless told otherwise, wait for it; the exit code."""
+    from farm import kinds
+    from farm.settings import load
+
+    settings = load()
+    job = kind.module.resolve(job, Path.cwd())
+    text = kinds.canonical(job).decode()
+    kind.read_job(text)
+    if options.dry_run:
+        return _dry_run(kind, job, options.json)
+    from farm import local
+    from farm.follow import follow
+    from farm.records import JobRecord
+
+    store = local.open_store(settings)
+    record = JobRecord(
+        id=kind.job_id(job), kind=kind.name, role=kind.role, job=text, state="",
+        label=_label(job), workers=0 if settings.private else options.workers or 0)
+    if settings.private and options.workers:
+        local.wish(store, workers=options.workers)
+    was = store.submit(record)
+    if options.wait:
+        return follow(settings, store, kind, record.id, as_json=options.json, was=was)
+    if options.json:
+        print(json.dumps({"job": record.id, "kind": kind.name, "state": "submitted",
+                          "out": getattr(job, "out", None)}))
+    else:
+        print(f"{record.id}  `farm watch {record.id}` shows how it goes")
+    return 0
+
+
+def _dry_run(kind: Any, job: Any, as_json: bool) -> int:
+    estimate = kind.module.estimate(job, kind.module.scan(job))
+    if as_json:
+        print(json.dumps({"kind": kind.name, "out": job.out, **estimate}))
+        return 0
+    shown = dict(estimate)
+    if "bytes" in shown:
+        shown["MB"] = round(shown.pop("bytes") / 1e6, 1)
+    print(f"would make {job.out}")
+    for name, value in shown.items():
+        print(f"  {name.replace('_', ' '):<12} {value}")
+    return 0
+
+
+def _label(job: Any) -> str:
+    """What it makes of what, for people; paths as seen from here."""
+    shapes = " ".join(_short(text) for text in getattr(job, "shapes", ()))
+    out = _short(job.out or "")
+    return f"{shapes} → {out}" if shapes else out
+
+
+def _short(text: str) -> str:
+    try:
+        return str(Path(text).relative_to(Path.cwd()))
+    except ValueError:
+        return text
+
+
+COMMANDS: dict[str, Any] = {"submit": Kinds()}

@@ -1,0 +1,309 @@
+"""The private farm of one machine: a supervisor process that outlives the command that began it.
+
+It keeps Redis, the controller and this machine's workers running, starts again what dies, and
+ends, with all of them, a few seconds after the last job did. There is one for each FARM_HOME.
+Everything it starts dies with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import redis
+
+from farm import broker, machine
+from farm.app import celery_url, redis_url
+from farm.child import die_with_parent
+from farm.errors import BrokerFailed
+from farm.settings import Settings, load
+from farm.store import Store, connect
+
+log = logging.getLogger(__name__)
+
+WISHES = "farm:private"
+"""hash: stay, stop, closing (0|1), workers (a number)"""
+LINGER_S = 4.0
+TICK_S = 0.3
+STOP_S = 12.0
+START_S = 20.0
+LOG_BYTES = 10_000_000
+
+
+# for commands
+
+
+def open_store(settings: Settings) -> Store:
+    """The farm's memory: the lab's, or the private one's, which is started if it does not run.
+
+    Raises BrokerFailed, in one line, when there is no answer.
+    """
+    if not settings.private:
+        store = Store(connect(redis_url(settings), patience_s=1))
+        try:
+            store.client.ping()
+        except redis.RedisError as error:
+            raise BrokerFailed(_without_password(str(settings.broker_url)), _line(error),
+                               "check FARM_BROKER_URL and that it runs") from None
+        return store
+    store = Store(connect(broker.url(settings.home)))
+    deadline = time.monotonic() + START_S
+    started = 0.0
+    while time.monotonic() < deadline:
+        if not running(settings):
+            if time.monotonic() - started > 5:
+                start(settings)
+                started = time.monotonic()
+        elif _open(settings):
+            return store
+        time.sleep(0.05)
+    raise BrokerFailed(str(broker.socket_path(settings.home)), "did not start",
+                       f"see {settings.logs / 'farm.log'}")
+
+
+def running(settings: Settings) -> bool:
+    """Whether the private farm's supervisor is there."""
+    try:
+        with _lock(settings):
+            return False
+    except BlockingIOError:
+        return True
+
+
+def start(settings: Settings) -> None:
+    """Start the supervisor, detached from this terminal."""
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    path = settings.logs / "farm.log"
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        os.replace(path, path.with_suffix(".log.1"))
+    with path.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "farm.local"], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True, cwd=settings.home,
+            env={**os.environ, **settings.environment()},
+        )
+
+
+def wish(store: Store, **wishes: int | None) -> None:
+    """Tell the supervisor: stay=1, stop=1, workers=3; None takes a wish back."""
+    for name, value in wishes.items():
+        if value is None:
+            store.client.hdel(WISHES, name)
+        else:
+            store.client.hset(WISHES, name, value)
+
+
+def wait_until_gone(settings: Settings, patience_s: float = STOP_S + 8) -> bool:
+    """Wait for the supervisor to have ended; whether it has."""
+    deadline = time.monotonic() + patience_s
+    while running(settings):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _open(settings: Settings) -> bool:
+    """Whether the supervisor's Redis answers and is not about to close."""
+    client = redis.Redis.from_url(broker.url(settings.home), decode_responses=True, retry=None,
+                                  socket_timeout=2)
+    try:
+        return client.hget(WISHES, "closing") != "1"
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    """Hold the one lock of this home. Raises BlockingIOError when another process does."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+# the supervisor
+
+
+@dataclass
+class Kept:
+    """One process that is started again when it dies."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    last_signal: int = signal.SIGKILL
+    """What it gets when the supervisor dies: Redis writes its file out on SIGTERM."""
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+    pause_s: float = 0.0
+
+    def keep(self) -> None:
+        """Start it if it is not there; ever more slowly when it dies at once."""
+        if self.process and self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self.process:
+            if self.pause_s == 0.0 or now - self.began > 30:
+                log.warning("%s ended with %s", self.name, self.process.returncode)
+                self.pause_s = 0.2 if now - self.began > 5 else max(0.2, self.pause_s)
+            if now - self.began < self.pause_s:
+                return
+            self.pause_s = min(10.0, self.pause_s * 2) if now - self.began < 5 else 0.2
+        self.began = now
+        last = self.last_signal
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, env={**os.environ, **self.environment},
+            # Its own group: a Ctrl-C in a terminal is not for it. This process has one thread.
+            preexec_fn=lambda: die_with_parent(last), process_group=0,
+        )
+
+    def ask_to_stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        """Until it is gone, or the deadline: then it is killed."""
+        if self.process:
+            try:
+                self.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not stop in time", self.name)
+                self.process.kill()
+                self.process.wait()
+
+
+class Supervisor:
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.redis = Kept("redis", broker.command(settings.home), last_signal=signal.SIGTERM)
+        self.store = Store(connect(broker.url(settings.home), patience_s=0))
+        self.others: dict[str, Kept] = {}
+        self.stop = False
+        self._last_active = time.monotonic()
+        self._greeted = False
+
+    def run(self) -> None:
+        """Until there is nothing left to do."""
+        while not self.stop:
+            self.redis.keep()
+            try:
+                if not self._greeted:
+                    self.store.client.delete(WISHES)
+                    self._greeted = True
+                self._tick()
+            except redis.RedisError as error:
+                log.warning("no answer from Redis: %s", _line(error))
+            for kept in self.others.values():
+                kept.keep()
+            time.sleep(TICK_S)
+        self._end()
+
+    def _tick(self) -> None:
+        wishes = self.store.client.hgetall(WISHES)
+        active = [record for record in self.store.jobs() if record.active]
+        stay = wishes.get("stay") == "1"
+        if active or stay:
+            self._last_active = time.monotonic()
+        if wishes.get("stop") == "1" or time.monotonic() - self._last_active > LINGER_S:
+            self.store.client.hset(WISHES, "closing", 1)
+            self.stop = True
+            return
+        if not active and not stay:
+            return
+        number = int(wishes["workers"]) if wishes.get("workers") else None
+        wanted = {"controller": self._farm("controller")}
+        roles = {record.role for record in active} | ({"render"} if stay else set())
+        for role in sorted(roles):
+            for slot in machine.slots(role, number):
+                name = f"{role}-{slot.name}"
+                wanted[name] = self._farm("worker", role, slot.name)
+                wanted[name].environment.update(slot.environment)
+        if stay and importlib.util.find_spec("flower"):
+            wanted["flower"] = self._flower()
+        for name, kept in wanted.items():
+            self.others.setdefault(name, kept)
+        for name in [name for name in self.others if name.startswith("render-")]:
+            if name not in wanted and "render" in roles:
+                kept = self.others.pop(name)
+                kept.ask_to_stop()
+                kept.wait(time.monotonic() + STOP_S)
+
+    def _farm(self, *words: str) -> Kept:
+        code = {"controller": "from farm import controller as part",
+                "worker": "from farm import worker as part"}[words[0]]
+        call = f"{code}; from farm.settings import load; import sys; " \
+               f"sys.exit(part.main(load(), *{list(words[1:])!r}, with_parent=True))"
+        return Kept("-".join(words), [sys.executable, "-c", call],
+                    environment=self.settings.environment())
+
+    def _flower(self) -> Kept:
+        """Flower on this machine only, and only to look at."""
+        state = self.settings.home / "flower"
+        return Kept("flower", [
+            sys.executable, "-m", "celery", "--broker", celery_url(self.settings), "flower",
+            "--address=127.0.0.1", f"--port={self.settings.flower_port}", "--purge_offline_workers=60",
+            "--max_tasks=20000", "--logging=warning", f"--db={state}", "--read-only",
+        ])
+
+    def _end(self) -> None:
+        """Workers hand back what they hold, then the controller, then Redis."""
+        log.info("ending")
+        deadline = time.monotonic() + STOP_S
+        first = [kept for name, kept in self.others.items() if name != "controller"]
+        for kept in first:
+            kept.ask_to_stop()
+        for kept in first:
+            kept.wait(deadline)
+        for kept in (*self.others.values(), self.redis):
+            kept.ask_to_stop()
+            kept.wait(deadline + 5)
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
+                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = load()
+    for _ in range(40):  # a command may hold the lock for an instant, to see whether we are here
+        if not running(settings):
+            break
+        time.sleep(0.03)
+    try:
+        with _lock(settings):
+            supervisor = Supervisor(settings)
+
+            def stop(*_: object) -> None:
+                supervisor.stop = True
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            log.info("started pid=%d home=%s", os.getpid(), settings.home)
+            supervisor.run()
+    except BlockingIOError:
+        return os.EX_OK  # there is one already
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

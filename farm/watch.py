@@ -1,0 +1,194 @@
+"""A live view of jobs in the terminal; plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from farm.records import RUNNING, SUBMITTED, View, WorkerRecord
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PLAIN_S = 5.0  # between two lines where nobody watches live
+QUIET_S = 2.0  # planning that is shorter than this is not worth a line
+COLOURS = {"running": "green", "done": "green", "submitted": "cyan", "paused": "yellow",
+           "interrupted": "yellow", "cancelled": "yellow", "failed": "red"}
+MAX_WORKERS = 12  # lines; more are counted
+
+
+class Watch:
+    """Shows what `show` is given, on stderr. A context manager."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._last = ""
+
+    def __enter__(self) -> Watch:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), refresh_per_second=8, transient=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, views: Sequence[View], workers: Sequence[WorkerRecord]) -> None:
+        if self._live:
+            self._live.update(picture(views, workers))
+            return
+        now = time.monotonic()
+        planning = all(view.record.state == SUBMITTED for view in views)
+        if planning and now - self._began < QUIET_S:
+            return
+        line = "   ".join(plain(view) for view in views)
+        if line != self._last and now - self._told >= PLAIN_S:
+            self._told, self._last = now, line
+            print(line, file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """A line above the live view."""
+        if self._live:
+            self._live.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def plain(view: View) -> str:
+    """A job at this moment in one line."""
+    record = view.record
+    parts = [f"{record.kind} {record.id} {record.state}"]
+    parts += [f"{view.made.get(unit, 0)}/{number} {unit}" for unit, number in view.total.items()]
+    unit = _unit(view)
+    if record.state == RUNNING and unit:
+        parts.append(f"{record.rates[unit]:.1f} {unit}/s")
+    if record.state == RUNNING and view.eta_s is not None:
+        parts.append(f"ETA {duration(view.eta_s)}")
+    if view.failures:
+        parts.append(f"{view.failures} failed")
+    if record.reason:
+        parts.append(record.reason)
+    return ", ".join(parts)
+
+
+def picture(views: Sequence[View], workers: Sequence[WorkerRecord]) -> RenderableType:
+    """Jobs and workers for people."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for view in views:
+        parts += [_head(view), _bars(view), _foot(view), Text()]
+    mine = {view.record.role for view in views}
+    shown = [worker for worker in workers if worker.role in mine]
+    running = any(view.record.state in (RUNNING, SUBMITTED) for view in views)
+    if shown and running:
+        parts.append(worker_table(shown[:MAX_WORKERS]))
+        if len(shown) > MAX_WORKERS:
+            parts.append(Text(f"  and {len(shown) - MAX_WORKERS} more workers", style="dim"))
+    elif parts:
+        parts.pop()
+    return Group(*parts)
+
+
+def worker_table(workers: Sequence[WorkerRecord], wide: bool = False) -> RenderableType:
+    """Workers, what they do and how they are."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim", pad_edge=False)
+    table.add_column("  worker")
+    for name in ("task", "at"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for name in ("rate", "MB", *(("tasks", "seen", "version") if wide else ())):
+        table.add_column(name, justify="right")
+    for worker in workers:
+        # The last unit is the smallest: images rather than shapes.
+        unit, rate = next(reversed(worker.rates.items()), ("", 0.0))
+        late = worker.age_s > 10
+        table.add_row(
+            f"  {worker.name}", worker.task or "[dim]waits[/]", worker.item,
+            f"{rate:.1f} {unit}/s" if unit else "", f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
+            *((str(worker.tasks), f"{worker.age_s:.0f} s ago", worker.version) if wide else ()),
+            style="red" if late else "")
+    return table
+
+
+def duration(seconds: float) -> str:
+    """1:05, 2:03:04, 3 d 4 h."""
+    seconds = int(seconds)
+    if seconds >= 172800:
+        return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+    hours, rest = divmod(seconds, 3600)
+    return (f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours
+            else f"{rest // 60}:{rest % 60:02d}")
+
+
+def _unit(view: View) -> str:
+    """The unit that moves fastest: images, where there are any."""
+    rates = view.record.rates
+    return max(rates, key=lambda unit: rates[unit]) if rates else ""
+
+
+def _head(view: View) -> RenderableType:
+    from rich.text import Text
+
+    record = view.record
+    now = time.time() if record.active else record.changed
+    text = Text()
+    text.append(f"{record.kind} ", style="bold")
+    text.append(record.label or "", style="bold cyan")
+    text.append(f"  {_state(view)}", style=COLOURS.get(record.state, ""))
+    text.append(f"  {duration(max(0.0, now - record.started))}")
+    text.append(f"  {record.id}", style="dim")
+    return text
+
+
+def _state(view: View) -> str:
+    if view.record.state == SUBMITTED:
+        return "looks at the shapes" if view.record.kind == "render" else "planning"
+    return view.record.state
+
+
+def _bars(view: View) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=8)
+    table.add_column(width=40)
+    table.add_column(justify="right")
+    for unit, number in view.total.items():
+        made = view.made.get(unit, 0)
+        table.add_row(f"  {unit}", ProgressBar(total=max(1, number), completed=made, width=40),
+                      f"{made}/{number}")
+    return table
+
+
+def _foot(view: View) -> RenderableType:
+    from rich.text import Text
+
+    record, unit, facts = view.record, _unit(view), []
+    if record.state == RUNNING:
+        facts.append(f"{record.rates[unit]:.1f} {unit}/s" if unit else "starting")
+        if view.eta_s is not None:
+            facts.append(f"ETA {duration(view.eta_s)}")
+    if view.tasks["total"]:
+        facts.append(f"{view.tasks['done']}/{view.tasks['total']} tasks")
+    if view.retried:
+        facts.append(f"{view.retried} tried again")
+    text = Text("  " + " · ".join(facts), style="dim")
+    if view.failures:
+        text.append(f" · {view.failures} failed", style="bold red")
+    if record.reason:
+        text.append(f"\n  {record.reason}", style="red")
+    return text

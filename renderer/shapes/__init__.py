@@ -25,6 +25,7 @@ import importlib
 import os
 import pkgutil
 import stat
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +37,18 @@ from renderer.shapes.naming import make_key, printable, with_digest
 from renderer.shapes.references import references, roots_of
 from renderer.shapes.shape import Shape
 
-__all__ = ["Available", "Candidate", "Category", "Progress", "Shape", "scan", "source", "sources"]
+__all__ = [
+    "Available",
+    "Candidate",
+    "Category",
+    "Progress",
+    "Shape",
+    "find",
+    "identify",
+    "scan",
+    "source",
+    "sources",
+]
 
 # Calls with (done, total); total is None while shapes are still being found.
 Progress = Callable[[int, int | None], None]
@@ -87,33 +99,45 @@ def scan(
     Raises ValueError for an unknown source, category or folder, a missing root, or no shape at all.
     """
     addresses = [addresses] if isinstance(addresses, str) else list(addresses)
+    if not addresses:
+        raise ValueError("no shapes: give an address such as samples/cars or path/to/folder")
+    found: dict[str, Candidate] = {}
+    for address in addresses:
+        for candidate in find(address, up, limit, progress, len(found)):
+            found.setdefault(os.path.abspath(candidate.path), candidate)
+    if not found:
+        raise ValueError(f"no shapes at {addresses[0]!r}: no OBJ, GLB, glTF, PLY, STL or OFF in it")
+    shapes = _hashed(list(found.values()), progress)
+    return tuple(sorted(_told_apart(shapes), key=lambda shape: shape.key))
+
+
+def find(
+    address: str,
+    up: str | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    before: int = 0,
+) -> Iterator[Candidate]:
+    """The shapes at one address by name, no file opened yet; for the rest see `scan`."""
     if up not in (None, "y", "z"):
         raise ValueError(f"up axis {up!r}: it is y or z")
     if limit is not None and limit < 1:
         raise ValueError(f"limit {limit}: at least 1")
-    if not addresses:
-        raise ValueError("no shapes: give an address such as samples/cars or path/to/folder")
-    candidates: dict[str, Candidate] = {}
-    for address in addresses:
-        reader, rest = source(address)
-        found = _counted(reader.find(rest, up, limit), len(candidates), progress)
-        if limit is not None:
-            found = iter(heapq.nsmallest(limit, found, key=lambda c: (c.id, c.group)))
-        before = len(candidates)
-        for candidate in found:
-            candidates.setdefault(os.path.abspath(candidate.path), candidate)
-        if len(candidates) == before and not before:
-            raise ValueError(f"no shapes at {address!r}: it has no OBJ, GLB, glTF, PLY, STL or OFF")
-    shapes = _hashed(list(candidates.values()), progress)
-    return tuple(sorted(_told_apart(shapes), key=lambda shape: shape.key))
+    reader, rest = source(address)
+    found = _counted(reader.find(rest, up, limit), before, progress)
+    if limit is None:
+        return found
+    return iter(heapq.nsmallest(limit, found, key=lambda c: (c.id, c.group)))
 
 
 def _counted(
     found: Iterable[Candidate], before: int, progress: Progress | None
 ) -> Iterator[Candidate]:
+    told = time.monotonic()
     for n, candidate in enumerate(found, start=1):
-        if progress and n % 1000 == 0:
+        if progress and time.monotonic() - told > 0.2:
             progress(before + n, None)
+            told = time.monotonic()
         yield candidate
 
 

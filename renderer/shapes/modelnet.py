@@ -79,7 +79,7 @@ def _root() -> Path:
     value = os.environ.get(ROOT, "")
     if not value:
         raise ValueError(f"modelnet: {ROOT} is not set; point it at the folder of ModelNet10 or 40")
-    root = Path(value).expanduser().absolute()
+    root = Path(os.path.abspath(os.path.expanduser(value)))
     if not root.is_dir():
         raise ValueError(f"modelnet: {ROOT}={value} is no folder; point it at ModelNet10 or 40")
     return root

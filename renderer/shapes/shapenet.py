@@ -155,7 +155,7 @@ def _root() -> Path:
         raise ValueError(
             f"shapenet: {ROOT} is not set; point it at the folder that holds 02958343 and the like"
         )
-    root = Path(value).expanduser().absolute()
+    root = Path(os.path.abspath(os.path.expanduser(value)))
     if not root.is_dir():
         raise ValueError(f"shapenet: {ROOT}={value} is no folder; point it at ShapeNetCore")
     if not on_disk(root):  # people point at the folder that they unpacked into

@@ -25,6 +25,10 @@ __all__ = ["Health", "inspect"]
 # File name suffix -> module of this package.
 FORMATS = {"obj": "obj", "glb": "gltf", "gltf": "gltf", "ply": "ply", "stl": "stl", "off": "off"}
 
+MALFORMED = (
+    ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
@@ -55,6 +59,7 @@ def inspect(path: Path | str) -> Health:
     """The health of one file. Never raises for what the file is or holds."""
     path = Path(path)
     format = path.suffix.lower().removeprefix(".")
+    findings, needs, size = Findings(), References(), 0
     try:
         size = os.stat(path).st_size
         if not path.is_file():
@@ -64,10 +69,12 @@ def inspect(path: Path | str) -> Health:
             return Health(format=format, bytes=size, problems=(f"{format or 'no'} format we know",))
         if size == 0:
             return Health(format=format, bytes=0, problems=("0 bytes",))
-        findings = Findings()
         needs = references(path, roots_of(path))
         reader = importlib.import_module(f"{__name__}.{FORMATS[format]}")
         reader.read(path, needs, findings)
+    except MALFORMED as error:
+        # A reader stumbled on what it did not foresee: the file's fault, and it cannot be rendered.
+        findings.problem(f"malformed: {type(error).__name__} {error}"[:200])
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
         return Health(format=format, bytes=0, problems=(reason,))

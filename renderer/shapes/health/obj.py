@@ -2,8 +2,9 @@
 
 What Blender 5.0 was seen to do, and why these are problems: a face with a vertex, texture or normal
 index that is not yet there at its line is dropped (also index 0, and also when the vertex follows
-later in the file), unless there is no texture coordinate or normal at all so far; a word that is no number reads as 0.0; a `v` after a byte order mark is lost;
-`\\r` alone ends no line; in UTF-16 every coordinate reads as 0.0.
+later in the file), unless there is no texture coordinate or normal at all so far; a word that is no
+number reads as 0.0; the line after a byte order mark is lost; `\\r` alone ends no line; in UTF-16
+every coordinate reads as 0.0.
 
 About 1 microsecond a triangle, most of it splitting text into words.
 """
@@ -54,6 +55,8 @@ def read(path: Path, needs: References, findings: Findings) -> None:
 def _not_text(head: bytes) -> str | None:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "UTF-16 text; save it as UTF-8"
+    if re.match(rb"\xef\xbb\xbf[ \t]*[vf]", head):
+        return "a byte order mark in front of its first vertex; save it as UTF-8 without"
     if b"\0" in head:
         return "binary, no OBJ text"
     if b"\r" in head and b"\n" not in head:

@@ -126,7 +126,7 @@ def configure(*, threads: int | None, device: Device) -> None:
     render = scene.render
     render.film_transparent = True
     render.use_persistent_data = True
-    render.use_border, render.use_crop_to_border = True, False
+    render.use_border = render.use_crop_to_border = True
     render.resolution_percentage = 100
     render.use_compositing = render.use_sequencer = False
     if threads:

@@ -6,7 +6,9 @@ a multilayer EXR to memory-backed storage, and it is read from there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,16 @@ Array = NDArray[Any]
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 # Cycles' pixel filter reaches 0.75 px past a pixel; two more are for safety.
 _BORDER_PX = 3
+# Cycles' names for the passes that are wanted, and ours.
+_LAYERS = {"Combined": "Combined", "Depth": "Depth", "Normal": "Normal", "albedo": "albedo"}
+_LAYERS |= {"Object Index": "Object Index", "IndexOB": "Object Index"}  # before Blender 5.0
+_CHANNELS = {
+    "Combined": "RGBA",
+    "Depth": "VZ",
+    "Normal": "XYZ",
+    "Object Index": "VX",
+    "albedo": "RGB",
+}
 
 
 def place_camera(world_to_camera: Array, intrinsics: Array, size: tuple[int, int]) -> None:
@@ -52,56 +64,74 @@ def place_lights(lights: Sequence[Light]) -> None:
         obj.hide_render = True
 
 
-def set_border(box: tuple[float, float, float, float], size: tuple[int, int]) -> None:
-    """Trace only the pixels of the projected shape.
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """The pixels that are traced: the projected shape and a little more; ends exclusive."""
 
-    box  x0, y0, x1, y1 in pixels, y down
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the whole image."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+def border_of(pixels: Array, size: tuple[int, int]) -> Border:
+    """The border round projected vertices [V, 2], y down, within an image of (width, height)."""
+    width, height = size
+    x, y = pixels.T
+    return Border(
+        x0=min(width - 1, max(0, math.floor(x.min()) - _BORDER_PX)),
+        y0=min(height - 1, max(0, math.floor(y.min()) - _BORDER_PX)),
+        x1=max(1, min(width, math.ceil(x.max()) + _BORDER_PX)),
+        y1=max(1, min(height, math.ceil(y.max()) + _BORDER_PX)),
+    )
+
+
+def trace(border: Border, size: tuple[int, int], path: Path) -> dict[str, Array]:
+    """Trace the scene as it stands; the raw float passes, [h, w, C] of the border's size.
+
+    path  where Cycles may write, best in memory
     """
     width, height = size
     render = bpy.context.scene.render
-    x0, y0, x1, y1 = box
-    render.border_min_x = max(0, np.floor(x0) - _BORDER_PX) / width
-    render.border_max_x = min(width, np.ceil(x1) + _BORDER_PX) / width
-    render.border_min_y = 1 - min(height, np.ceil(y1) + _BORDER_PX) / height
-    render.border_max_y = 1 - max(0, np.floor(y0) - _BORDER_PX) / height
-
-
-def render(path: Path) -> dict[str, Array]:
-    """Trace the scene as it stands; the raw float passes, [H, W, C] each."""
-    scene = bpy.context.scene
-    scene.render.filepath = str(path)
+    # Blender cuts border * size to whole pixels: a quarter more keeps it from losing one.
+    render.border_min_x = (border.x0 + 0.25) / width
+    render.border_max_x = (border.x1 + 0.25) / width
+    render.border_min_y = (height - border.y1 + 0.25) / height
+    render.border_max_y = (height - border.y0 + 0.25) / height
+    render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
-    return read_exr(path)
+    raw = read_exr(path)
+    expected = (border.y1 - border.y0, border.x1 - border.x0)
+    assert raw["Depth"].shape[:2] == expected, (raw["Depth"].shape, expected)
+    return raw
 
 
 def read_exr(path: Path) -> dict[str, Array]:
-    """Pass -> [H, W, C] float32: Combined RGBA, Depth, Normal XYZ, IndexOB, albedo RGB."""
-    found: dict[str, dict[str, Array]] = {}
+    """Pass -> [h, w, C] float32: Combined RGBA, Depth, Normal XYZ, Object Index, albedo RGB."""
+    passes: dict[str, dict[str, Array]] = {}
     with OpenEXR.File(str(path), separate_channels=True) as file:
         for part in file.parts:
             for name, channel in part.channels.items():
                 layer, _, letter = name.rpartition(".")
-                found.setdefault(layer.split(".")[-1], {})[letter] = channel.pixels
-    orders = {
-        "Combined": "RGBA",
-        "Depth": "VZ",
-        "Normal": "XYZ",
-        "Object Index": "X",
-        "IndexOB": "X",
-        "albedo": "RGB",
+                passes.setdefault(_LAYERS.get(layer.split(".")[-1], ""), {})[letter] = (
+                    channel.pixels
+                )
+    return {
+        name: np.dstack([channels[c] for c in _CHANNELS[name] if c in channels])
+        for name, channels in passes.items()
+        if name
     }
-    passes = {}
-    for layer, channels in found.items():
-        order = [c for c in orders.get(layer, "") if c in channels]
-        if order:
-            passes[layer] = np.stack([channels[c] for c in order], axis=-1)
-    return passes
 
 
 def encode(raw: Mapping[str, Array], rotation: Array) -> dict[str, Array]:
     """The stored form of all passes.
 
-    raw       as from `render`
+    raw       as from `trace`
     rotation  [3, 3] world to camera
     """
     combined = raw["Combined"]
@@ -120,7 +150,7 @@ def encode(raw: Mapping[str, Array], rotation: Array) -> dict[str, Array]:
     alpha8[(alpha8 == 255) & ~hit] = 254
 
     normal = raw["Normal"]
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    length = np.sqrt((normal * normal).sum(axis=-1, keepdims=True))
     # Averaged over samples a normal is shorter than 1, or nothing where opposite ones met: then
     # the one that faces the camera stands.
     unit = np.where(length > 1e-3, normal / np.maximum(length, 1e-3), -rotation[2])
@@ -136,6 +166,16 @@ def encode(raw: Mapping[str, Array], rotation: Array) -> dict[str, Array]:
     albedo[~inside] = 0
     made = (rgba, depth16.astype(np.uint16), normal16, albedo, part)
     return dict(zip(PASSES, made, strict=True))
+
+
+def framed(images: Mapping[str, Array], border: Border, size: tuple[int, int]) -> dict[str, Array]:
+    """The passes at the image's whole size, empty outside of the border."""
+    width, height = size
+    whole = {}
+    for name, image in images.items():
+        whole[name] = np.zeros((height, width, *image.shape[2:]), image.dtype)
+        whole[name][border.window] = image
+    return whole
 
 
 def srgb(linear: Array) -> NDArray[np.uint8]:

@@ -118,20 +118,15 @@ class Session:
         matrix = world_to_camera(view.viewpoint)
         passes.place_camera(matrix, intrinsics, size)
         passes.place_lights(view.lights)
-        passes.set_border(_box(project(loaded.vertices, matrix, intrinsics)[0]), size)
-        raw = passes.render(Path(self._memory.name) / "view.exr")
-        return passes.encode(raw, matrix[:3, :3])
+        border = passes.border_of(project(loaded.vertices, matrix, intrinsics)[0], size)
+        raw = passes.trace(border, size, Path(self._memory.name) / "view.exr")
+        return passes.framed(passes.encode(raw, matrix[:3, :3]), border, size)
 
     def _warm_up(self) -> None:
         scene = bpy.context.scene
         scene.render.resolution_x = scene.render.resolution_y = 8
         scene.cycles.samples = 1
         bpy.ops.render.render()
-
-
-def _box(pixels: Array) -> tuple[float, float, float, float]:
-    x, y = pixels.T
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _all_data() -> Iterator[Any]:

@@ -34,7 +34,8 @@ from typing import Protocol, cast
 
 from renderer.shapes.candidate import Available, Candidate, Category
 from renderer.shapes.naming import make_key, printable, with_digest
-from renderer.shapes.references import references, roots_of
+from renderer.shapes.references import references as references_of
+from renderer.shapes.references import roots_of
 from renderer.shapes.shape import Shape
 
 __all__ = [
@@ -189,7 +190,7 @@ def digest(path: Path) -> str:
     Raises OSError if one of them cannot be read.
     """
     total = hashlib.sha256()
-    for part in (path, *references(path, roots_of(path)).files):
+    for part in (path, *references_of(path, roots_of(path)).files):
         with open(part, "rb") as file:
             while chunk := file.read(CHUNK):
                 total.update(chunk)

@@ -175,15 +175,15 @@ def _of_obj(path: Path, collected: _Collected) -> None:
                 collected.add(name, library.parent)
 
 
-def lines_with(path: Path, word: bytes) -> Iterator[bytes]:
+def lines_with(path: Path, word: bytes, chunk: int = CHUNK) -> Iterator[bytes]:
     """What follows `word` on each line that begins with it; without reading the whole file at once.
 
     bytes.find looks at several GB a second, a regular expression over a 50 MB mesh takes seconds.
     """
     with open(path, "rb") as file:
         rest = b""
-        while chunk := file.read(CHUNK):
-            text = rest + chunk
+        while part := file.read(chunk):
+            text = rest + part
             end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
             if not end:  # no line is as long as this in a mesh
                 end = max(0, len(text) - LONGEST_NAME)

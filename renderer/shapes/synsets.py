@@ -96,4 +96,4 @@ def synset_of(word: str, names: dict[str, tuple[str, ...]] = SYNSETS) -> str | N
 
 def close(word: str, names: list[str]) -> list[str]:
     """Names that look like what was typed, nearest first."""
-    return difflib.get_close_matches(plain(word), names, n=3, cutoff=0.6)
+    return difflib.get_close_matches(plain(word), names, n=3, cutoff=0.7)

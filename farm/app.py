@@ -32,15 +32,24 @@ def make_app(settings: Settings) -> Celery:
     """A fresh application for these settings; its task is registered by the worker."""
     app = Celery("farm", broker=celery_url(settings), set_as_current=False)
     app.conf.update(
-        task_serializer="json", accept_content=["json"], result_accept_content=["json"],
-        task_ignore_result=True, task_store_errors_even_if_ignored=False,
-        task_acks_late=False, worker_disable_prefetch=True, worker_prefetch_multiplier=1,
+        task_serializer="json",
+        accept_content=["json"],
+        result_accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=False,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
         task_create_missing_queues=True,
         # Flower shows what these events say; nothing else depends on them.
-        worker_send_task_events=True, task_send_sent_event=True, task_track_started=True,
-        broker_connection_retry_on_startup=True, broker_connection_max_retries=None,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        task_track_started=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_hijack_root_logger=False, worker_redirect_stdouts=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         broker_transport_options={
             "socket_timeout": 20.0,  # longer than kombu's BRPOP of 1 s; else a dead link hangs
             "socket_connect_timeout": 5.0,

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,6 @@ class Now:
     job: str = ""
     task: str = ""
     item: str = ""
-    rss_mb: float = 0.0
-    made: dict[str, int] = field(default_factory=dict)
-    since: float = 0.0
-    tasks: int = 0
-    device: str = ""
 
 
 class Stopped(Exception):
@@ -59,11 +54,15 @@ class Lost(Exception):
 class Runner:
     """Runs tasks one after another, with one warm child per package."""
 
-    def __init__(self, settings: Settings, store: Store, name: str, role: str,
-                 stop: threading.Event):
+    def __init__(
+        self, settings: Settings, store: Store, name: str, role: str, stop: threading.Event
+    ):
         self.settings, self.store, self.name, self.role = settings, store, name, role
         self.stop = stop
         self.now = Now()
+        self.made: dict[str, int] = {}
+        """Units made since it started."""
+        self.tasks = 0
         self.ready: int | None = None
         """Process id of the child that has said that it is ready."""
         self._program: Program | None = None
@@ -87,14 +86,13 @@ class Runner:
         if text is None:
             self.store.release(job, task, self.name, token)
             return "gone"
-        self.now = Now(job=job, task=task, since=time.monotonic(), tasks=self.now.tasks,
-                       device=self.now.device)
+        self.now = Now(job=job, task=task)
         attempt = Attempt(self, kind, record.job, text, job, task, token)
         avoid = False
         try:
             avoid = attempt.until_done()
             if not avoid:
-                self.now.tasks += 1
+                self.tasks += 1
             return "handed on" if avoid else "done"
         except Lost:
             self.drop()
@@ -103,7 +101,7 @@ class Runner:
             self.drop()
             return "stopped"
         finally:
-            self.now = Now(tasks=self.now.tasks, device=self.now.device)
+            self.now = Now()
             _patiently(lambda: self.store.release(job, task, self.name, token, avoid=avoid))
 
     def program(self, package: str) -> Program:
@@ -129,30 +127,48 @@ class Runner:
             self._program.close()
             self._program = None
 
+    def rss_mb(self) -> float:
+        """Of the child, where there is one; asked for by another thread too."""
+        program = self._program
+        return program.rss_mb() if program else 0.0
+
     def too_large(self, rss_mb: float) -> bool:
         return rss_mb > self._memory_mb
 
     def others(self, kind: str) -> bool:
         """Whether another live worker of this role takes tasks of this kind."""
-        return any(worker.name != self.name and worker.role == self.role
-                   and self.store.strikes(kind, worker.name) < MOST_STRIKES
-                   for worker in self.store.workers(self.settings.worker_dead_s))
+        return any(
+            worker.name != self.name
+            and worker.role == self.role
+            and self.store.strikes(kind, worker.name) < MOST_STRIKES
+            for worker in self.store.workers(self.settings.worker_dead_s)
+        )
 
     def _claim(self, job: str, task: str, kind: kinds.Kind, token: str) -> str:
         lease_s = self.settings.lease_s
-        claim = self.store.claim(job, task, self.name, token, kind=kind.name, lease_s=lease_s,
-                                 alone=False)
+        claim = self.store.claim(
+            job, task, self.name, token, kind=kind.name, lease_s=lease_s, alone=False
+        )
         if claim in ("avoid", "off") and not self.others(kind.name):
-            claim = self.store.claim(job, task, self.name, token, kind=kind.name,
-                                     lease_s=lease_s, alone=True)
+            claim = self.store.claim(
+                job, task, self.name, token, kind=kind.name, lease_s=lease_s, alone=True
+            )
         return claim
 
 
 class Attempt:
     """One claimed task."""
 
-    def __init__(self, runner: Runner, kind: kinds.Kind, job_json: str, task_json: str,
-                 job: str, name: str, token: str):
+    def __init__(
+        self,
+        runner: Runner,
+        kind: kinds.Kind,
+        job_json: str,
+        task_json: str,
+        job: str,
+        name: str,
+        token: str,
+    ):
         self.runner, self.store, self.settings = runner, runner.store, runner.settings
         self.kind, self.job, self.name, self.token = kind, job, name, token
         self.job_value, self.task_value = json.loads(job_json), json.loads(task_json)
@@ -168,8 +184,11 @@ class Attempt:
             failures = self._try()
             if failures is None:
                 return False
-            open_tries = [failure.tries for failure in failures
-                          if not self.store.final(failure, self.settings.tries)]
+            open_tries = [
+                failure.tries
+                for failure in failures
+                if not self.store.final(failure, self.settings.tries)
+            ]
             if any(tries >= HERE for tries in open_tries) and self.runner.others(self.kind.name):
                 return True
 
@@ -180,8 +199,16 @@ class Attempt:
         program, item = None, None
         try:
             program = self._program = self._start()
-            program.send({"run": {"kind": self.kind.name, "job": self.job_value,
-                                  "task": self.task_value, "failed": self._final()}})
+            program.send(
+                {
+                    "run": {
+                        "kind": self.kind.name,
+                        "job": self.job_value,
+                        "task": self.task_value,
+                        "failed": self._final(),
+                    }
+                }
+            )
             last = time.monotonic()
             while True:
                 event = self._next(program, item, last)
@@ -193,6 +220,8 @@ class Attempt:
                         item = None
                         for unit, number in event["units"].items():
                             self._live[unit] = self._live.get(unit, 0) + number
+                            made = self.runner.made
+                            made[unit] = made.get(unit, 0) + number
                     case "failed":
                         item = None
                         failed.append(self._failed(event["item"], event["class"], event["reason"]))
@@ -239,12 +268,13 @@ class Attempt:
             self._renew()
             if event is not None:
                 return event
-            rss = self.runner.now.rss_mb = program.rss_mb()
+            rss = program.rss_mb()
             if self.runner.too_large(rss):
                 raise ProgramFailed("out_of_memory", f"grew to {rss:.0f} MB")
             if time.monotonic() - last > self.settings.item_timeout_s:
-                raise ProgramFailed("timeout",
-                                    f"nothing heard for {self.settings.item_timeout_s:g} s")
+                raise ProgramFailed(
+                    "timeout", f"nothing heard for {self.settings.item_timeout_s:g} s"
+                )
 
     def _renew(self) -> None:
         """Keep the lease. Raises Stopped or Lost."""
@@ -252,10 +282,10 @@ class Attempt:
             raise Stopped
         if time.monotonic() - self._renewed < self.settings.renew_s:
             return
-        self.runner.now.made = dict(self._live)
         try:
-            answer = self.store.renew(self.job, self.name, self.runner.name, self.token,
-                                      self.settings.lease_s, self._live)
+            answer = self.store.renew(
+                self.job, self.name, self.runner.name, self.token, self.settings.lease_s, self._live
+            )
         except redis.ConnectionError as error:
             log.warning("no answer from Redis, working on: %s", error)
             answer = "ok"
@@ -269,8 +299,14 @@ class Attempt:
         """Whether the lease still holds; waits for a Redis that is away."""
         while not self.runner.stop.is_set():
             try:
-                answer = self.store.renew(self.job, self.name, self.runner.name, self.token,
-                                          self.settings.lease_s, self._live)
+                answer = self.store.renew(
+                    self.job,
+                    self.name,
+                    self.runner.name,
+                    self.token,
+                    self.settings.lease_s,
+                    self._live,
+                )
                 self._renewed = time.monotonic()
                 return answer != "lost"
             except redis.ConnectionError as error:
@@ -281,8 +317,11 @@ class Attempt:
         done = self.kind.read_done(json.dumps(value))
         self._note("done")
         made = made_units(self.units, done)
-        _patiently(lambda: self.store.commit(self.job, self.name, self.runner.name, self.token,
-                                             kinds.canonical(done), made))
+        _patiently(
+            lambda: self.store.commit(
+                self.job, self.name, self.runner.name, self.token, kinds.canonical(done), made
+            )
+        )
         listed = listed_failures(done, self.name)
         if listed:
             _patiently(lambda: self.store.list_failures(self.job, listed))
@@ -290,13 +329,27 @@ class Attempt:
     def _final(self) -> list[dict[str, Any]]:
         """The items of this task that were given up, as the child wants them."""
         found = self.store.failures_of(self.job, self.name)
-        return [{"item": failure.item, "cls": failure.cls, "reason": failure.reason,
-                 "tries": failure.tries} for failure in found]
+        return [
+            {
+                "item": failure.item,
+                "cls": failure.cls,
+                "reason": failure.reason,
+                "tries": failure.tries,
+            }
+            for failure in found
+        ]
 
     def _failed(self, item: str, cls: str, reason: str) -> ItemFailure:
         tail = self._program.tail if self._program else ""
-        failure = ItemFailure(item=item, cls=cls, reason=reason, tries=0, task=self.name,
-                              worker=self.runner.name, tail=tail[-2000:])
+        failure = ItemFailure(
+            item=item,
+            cls=cls,
+            reason=reason,
+            tries=0,
+            task=self.name,
+            worker=self.runner.name,
+            tail=tail[-2000:],
+        )
         self._note(f"{item} failed as {cls}: {reason}")
         return self.store.failed(self.job, failure, kind=self.kind.name, most=self.settings.tries)
 
@@ -343,8 +396,16 @@ def made_units(units: dict[str, int], done: Any) -> dict[str, int]:
 
 def listed_failures(done: Any, task: str) -> list[ItemFailure]:
     """The failures that a Done lists."""
-    return [ItemFailure(item=failure.id, cls=failure.failure_class, reason=failure.reason,
-                        tries=failure.tries, task=task) for failure in done.failed]
+    return [
+        ItemFailure(
+            item=failure.id,
+            cls=failure.failure_class,
+            reason=failure.reason,
+            tries=failure.tries,
+            task=task,
+        )
+        for failure in done.failed
+    ]
 
 
 def _patiently(call: Any, patience_s: float = 60.0) -> None:
@@ -358,4 +419,3 @@ def _patiently(call: Any, patience_s: float = 60.0) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
-

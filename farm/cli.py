@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import itertools
 import os
 import re
 import sys
@@ -68,7 +69,7 @@ def _main(words: list[str]) -> int:
     path, command = _find(tree, words)
     if command is None:
         return DONE
-    arguments = words[len(path):]
+    arguments = words[len(path) :]
     if hasattr(command, "choose"):
         command = command.choose(arguments)
     parsed = _parse(command, ["farm", *path], arguments)
@@ -87,7 +88,7 @@ def _find(tree: Mapping[str, Any], words: list[str]) -> tuple[list[str], Any]:
     path: list[str] = []
     found: Any = tree
     while isinstance(found, Mapping):
-        rest = words[len(path):]
+        rest = words[len(path) :]
         if not rest or rest[0] in ("-h", "--help"):
             print(_group_help(path, found))
             return path, None
@@ -151,8 +152,11 @@ def _one_line(boxes: str, prog: str) -> str:
         elif line:
             parts[-1].append(line)
     first = parts[0]
-    options = [match[0] for line in (*first[1:], *sum(parts[1:], []))
-               if (match := re.match(r"--[a-z][\w-]*|[A-Z][A-Z_|]+(?= |$)", line))]
+    options = [
+        match[0]
+        for line in (*first[1:], *itertools.chain.from_iterable(parts[1:]))
+        if (match := re.match(r"--[a-z][\w-]*|[A-Z][A-Z_|]+(?= |$)", line))
+    ]
     message = first[0] if first else "wrong use"
     if message.startswith(("Missing from", "Required")):
         message = f"{', '.join(options) or 'an argument'} must be given"
@@ -163,10 +167,10 @@ def _one_line(boxes: str, prog: str) -> str:
     else:
         message = " ".join(first)
         message = re.sub(r"^Error parsing (\S+): ", _subject, message)
-        message = re.sub(r"invalid literal for int\(\) with base 10: (.*)",
-                         r"\1 is not a whole number", message)
-        message = re.sub(r"could not convert string to float: (.*)", r"\1 is not a number",
-                         message)
+        message = re.sub(
+            r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number", message
+        )
+        message = re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)
     return f"{message} (see {prog} --help)" if "must be given" in message else message
 
 

@@ -70,7 +70,8 @@ class Controller:
                 used = self.lives[record.id].tick(record, room)
                 # The oldest job is served first; what it leaves of the window is the next one's.
                 slots[record.role] = max(
-                    0, slots.get(record.role, 0) - math.ceil(used / self.settings.window))
+                    0, slots.get(record.role, 0) - math.ceil(used / self.settings.window)
+                )
             except (ValueError, OSError, TypeError) as error:
                 self.fail(record.id, error)
 
@@ -153,11 +154,11 @@ class Life:
         self._ready = True
         if not self._closed.is_set():
             self.store.turn(self.id, RUNNING, SUBMITTED)
-        log.info("planned job=%s tasks=%d seconds=%.1f", self.id, count,
-                 time.monotonic() - started)
+        log.info("planned job=%s tasks=%d seconds=%.1f", self.id, count, time.monotonic() - started)
 
-    def _planned(self) -> Iterator[tuple[str, bytes, Mapping[str, int], str | None,
-                                         Mapping[str, int]]]:
+    def _planned(
+        self,
+    ) -> Iterator[tuple[str, bytes, Mapping[str, int], str | None, Mapping[str, int]]]:
         module, again = self.kind.module, self.store.again(self.id)
         for task in module.plan(self.job, self.scanned):
             if self._closed.is_set():
@@ -168,8 +169,13 @@ class Life:
                 yield task.name, kinds.canonical(task), units, None, {}
             else:
                 self.store.list_failures(self.id, listed_failures(done, task.name))
-                yield (task.name, kinds.canonical(task), units, kinds.canonical(done).decode(),
-                       made_units(units, done))
+                yield (
+                    task.name,
+                    kinds.canonical(task),
+                    units,
+                    kinds.canonical(done).decode(),
+                    made_units(units, done),
+                )
 
     # every tick
 
@@ -181,10 +187,18 @@ class Life:
                 continue
             task = self.kind.read_task(text)
             done = self.kind.module.done(self.job, task)
-            if done is not None and name not in self.store.again(self.id):  # committed to storage, and died before saying so
+            if done is not None and name not in self.store.again(
+                self.id
+            ):  # committed to storage, and died before saying so
                 self.store.list_failures(self.id, listed_failures(done, name))
-                self.store.commit(self.id, name, "", "", kinds.canonical(done),
-                                  made_units(self.kind.module.units(self.job, task), done))
+                self.store.commit(
+                    self.id,
+                    name,
+                    "",
+                    "",
+                    kinds.canonical(done),
+                    made_units(self.kind.module.units(self.job, task), done),
+                )
                 continue
             times = self.store.expire(self.id, name)
             log.warning("lease ran out job=%s task=%s times=%d", self.id, name, times)
@@ -215,8 +229,12 @@ class Life:
 
     def _publish(self) -> None:
         """Rewrite the index after commits; rarely when that takes long."""
-        if (not self._ready or self._slow or len(self.dones) == self._published
-                or time.monotonic() < self._publish_after):
+        if (
+            not self._ready
+            or self._slow
+            or len(self.dones) == self._published
+            or time.monotonic() < self._publish_after
+        ):
             return
         dones = list(self.dones.values())
         self._slow = self.controller.threads.submit(self._write_index, dones, False)
@@ -226,8 +244,9 @@ class Life:
         self.kind.module.publish(self.job, self.scanned, dones, complete)
         seconds = time.monotonic() - started
         self._published = len(dones)
-        self._publish_after = (time.monotonic()
-                               + max(self.settings.publish_s, PUBLISH_SHARE * seconds))
+        self._publish_after = time.monotonic() + max(
+            self.settings.publish_s, PUBLISH_SHARE * seconds
+        )
 
     def _rate(self, view: View) -> None:
         """Keep units per second over the last minute in the job's record."""
@@ -240,9 +259,13 @@ class Life:
             self._samples.popleft()
         then, before = self._samples[0]
         if now - then >= 1.0:
-            self.store.note(self.id, rates={
-                unit: max(0.0, (number - before.get(unit, 0)) / (now - then))
-                for unit, number in view.made.items()})
+            self.store.note(
+                self.id,
+                rates={
+                    unit: max(0.0, (number - before.get(unit, 0)) / (now - then))
+                    for unit, number in view.made.items()
+                },
+            )
 
     def _stop_or_finish(self, record: JobRecord, view: View) -> None:
         """Too many failures end a job; so does the last task."""
@@ -261,9 +284,13 @@ class Life:
         self._write_index(list(self.dones.values()), complete=not dead)
         if dead:
             name, why = next(iter(sorted(dead.items())))
-            self.store.turn(self.id, FAILED, RUNNING,
-                            reason=f"{len(dead)} of {view.tasks['total']} tasks could not be "
-                                   f"done; {name}: {why}")
+            self.store.turn(
+                self.id,
+                FAILED,
+                RUNNING,
+                reason=f"{len(dead)} of {view.tasks['total']} tasks could not be "
+                f"done; {name}: {why}",
+            )
         else:
             self.store.turn(self.id, DONE, RUNNING)
 
@@ -308,8 +335,11 @@ def main(settings: Settings, with_parent: bool) -> int:
     """`farm controller`; with_parent: die with the process that started this one."""
     if with_parent:
         die_with_parent()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
-                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -45,27 +45,32 @@ class Interrupt:
         self.asked = True
 
 
-def follow(settings: Settings, store: Store, kind: kinds.Kind, job: str, *, as_json: bool,
-           was: str = "") -> int:
+def follow(
+    settings: Settings, store: Store, kind: kinds.Kind, job: str, *, as_json: bool, was: str = ""
+) -> int:
     """Wait until a job rests; the exit code. Prints its summary, or one line of why not."""
     began = time.monotonic()
     with Interrupt() as interrupt, Watch() as watch:
         view = _watch(settings, store, job, interrupt, watch)
         if interrupt.asked:
             watch.say("stopping: workers hand back what they hold")
-            _interrupt(settings, store, job)
+            _interrupt(settings, store, job, watch)
     if interrupt.asked:
         print("farm: interrupted; the same line goes on from here", file=sys.stderr)
         return 130
     if view is None:
-        print(f"farm: the farm has forgotten job {job} (its Redis was emptied); the same line "
-              "goes on from storage", file=sys.stderr)
+        print(
+            f"farm: the farm has forgotten job {job} (its Redis was emptied); the same line "
+            "goes on from storage",
+            file=sys.stderr,
+        )
         return 1
     return _end(settings, store, kind, view, as_json, was, time.monotonic() - began)
 
 
-def _watch(settings: Settings, store: Store, job: str, interrupt: Interrupt,
-           watch: Watch) -> View | None:
+def _watch(
+    settings: Settings, store: Store, job: str, interrupt: Interrupt, watch: Watch
+) -> View | None:
     """The job when it rests; None if it is on record no more."""
     answered = time.monotonic()
     while True:
@@ -88,10 +93,12 @@ def _watch(settings: Settings, store: Store, job: str, interrupt: Interrupt,
         time.sleep(POLL_S)
 
 
-def _interrupt(settings: Settings, store: Store, job: str) -> None:
+def _interrupt(settings: Settings, store: Store, job: str, watch: Watch) -> None:
     """Stop one job; and the private farm, if nothing else runs there."""
     try:
         store.turn(job, INTERRUPTED, SUBMITTED, RUNNING)
+        if view := store.view(job):
+            watch.show([view], [])
         if settings.private and not any(record.active for record in store.jobs()):
             local.wish(store, stop=1)
             local.wait_until_gone(settings)
@@ -103,21 +110,42 @@ def _interrupt(settings: Settings, store: Store, job: str) -> None:
         pass  # a farm that is gone has stopped
 
 
-def _end(settings: Settings, store: Store, kind: kinds.Kind, view: View, as_json: bool, was: str,
-         seconds: float) -> int:
+def _end(
+    settings: Settings,
+    store: Store,
+    kind: kinds.Kind,
+    view: View,
+    as_json: bool,
+    was: str,
+    seconds: float,
+) -> int:
     record = view.record
     job = kind.read_job(record.job)
     done = record.state == DONE
     if as_json:
         facts = view.as_json()
-        failures = [{"item": f.item, "class": f.cls, "reason": f.reason, "tries": f.tries}
-                    for f in store.failures(record.id)]
-        print(json.dumps({**facts, "out": getattr(job, "out", None), "failed": failures,
-                          "seconds": round(seconds, 2)}))
+        failures = [
+            {"item": f.item, "class": f.cls, "reason": f.reason, "tries": f.tries}
+            for f in store.failures(record.id)
+        ]
+        print(
+            json.dumps(
+                {
+                    **facts,
+                    "out": getattr(job, "out", None),
+                    "failed": failures,
+                    "seconds": round(seconds, 2),
+                }
+            )
+        )
     if done and not as_json:
         if was == DONE:
-            print("this job was finished before; nothing was missing" if seconds < 60 else
-                  "this job was finished before; what was missing is made", file=sys.stderr)
+            print(
+                "this job was finished before; nothing was missing"
+                if seconds < 60
+                else "this job was finished before; what was missing is made",
+                file=sys.stderr,
+            )
         dones = [kind.read_done(text) for text in store.dones(record.id)]
         print(kind.module.summary(job, dones))
     if done:

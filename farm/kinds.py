@@ -25,8 +25,22 @@ from farm.errors import BadJson, UnknownKind
 T = TypeVar("T")
 
 PACKAGES = ("renderer.jobs", "trainer.jobs")
-NEEDED = ("ROLE", "Job", "Task", "Done", "resolve", "units", "scan", "plan", "prepare", "done",
-          "publish", "estimate", "summary", "run")
+NEEDED = (
+    "ROLE",
+    "Job",
+    "Task",
+    "Done",
+    "resolve",
+    "units",
+    "scan",
+    "plan",
+    "prepare",
+    "done",
+    "publish",
+    "estimate",
+    "summary",
+    "run",
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +63,10 @@ class Kind:
 
     def job_id(self, job: Any) -> str:
         """Twelve hex digits that name the job: the same job has the same ones."""
-        left_out = getattr(self.module, "NOT_IDENTITY", frozenset())
-        facts = {key: value for key, value in dataclasses.asdict(job).items()
-                 if key not in left_out}
+        left_out: frozenset[str] = getattr(self.module, "NOT_IDENTITY", frozenset())
+        facts = {
+            key: value for key, value in dataclasses.asdict(job).items() if key not in left_out
+        }
         return hashlib.sha256(canonical({"kind": self.name, "job": facts})).hexdigest()[:12]
 
     def read_job(self, text: str | bytes, thing: str = "job") -> Any:
@@ -96,8 +111,9 @@ def canonical(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8; NaN and infinities are refused."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
-                      allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.encode()
 
 
@@ -109,12 +125,15 @@ def read(type_: type[T], text: str | bytes, thing: str) -> T:
     from pydantic import ValidationError
 
     try:
-        json.loads(text, parse_constant=_no_constant, parse_float=_finite,
-                   object_pairs_hook=_no_duplicates)
+        json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_duplicates
+        )
     except ValueError as error:
         raise BadJson(thing, f"not strict JSON: {error}") from None
     try:
-        return _adapter(type_).validate_json(text, strict=True, extra="forbid")  # type: ignore[no-any-return]
+        adapter = _adapter(type_)  # type: ignore[arg-type]  # a class can be hashed
+        found: T = adapter.validate_json(text, strict=True, extra="forbid")
+        return found
     except ValidationError as error:
         raise BadJson(thing, "; ".join(_problems(error))) from None
 
@@ -125,7 +144,7 @@ def read_file(kind: Kind, path: Path) -> Any:
 
 
 @functools.cache
-def _adapter(type_: type) -> Any:
+def _adapter(type_: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(type_)
@@ -153,8 +172,11 @@ def _modules(package: str) -> list[str]:
         return []
     if spec is None or not spec.submodule_search_locations:
         return []
-    return [info.name for info in pkgutil.iter_modules(spec.submodule_search_locations)
-            if not info.name.startswith("_")]
+    return [
+        info.name
+        for info in pkgutil.iter_modules(spec.submodule_search_locations)
+        if not info.name.startswith("_")
+    ]
 
 
 def _no_constant(name: str) -> float:

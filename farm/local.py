@@ -52,8 +52,11 @@ def open_store(settings: Settings) -> Store:
         try:
             store.client.ping()
         except redis.RedisError as error:
-            raise BrokerFailed(_without_password(str(settings.broker_url)), _line(error),
-                               "check FARM_BROKER_URL and that it runs") from None
+            raise BrokerFailed(
+                _without_password(str(settings.broker_url)),
+                _line(error),
+                "check FARM_BROKER_URL and that it runs",
+            ) from None
         return store
     store = Store(connect(broker.url(settings.home)))
     deadline = time.monotonic() + START_S
@@ -66,8 +69,9 @@ def open_store(settings: Settings) -> Store:
         elif _open(settings):
             return store
         time.sleep(0.05)
-    raise BrokerFailed(str(broker.socket_path(settings.home)), "did not start",
-                       f"see {settings.logs / 'farm.log'}")
+    raise BrokerFailed(
+        str(broker.socket_path(settings.home)), "did not start", f"see {settings.logs / 'farm.log'}"
+    )
 
 
 def running(settings: Settings) -> bool:
@@ -87,8 +91,12 @@ def start(settings: Settings) -> None:
         os.replace(path, path.with_suffix(".log.1"))
     with path.open("ab") as output:
         subprocess.Popen(
-            [sys.executable, "-m", "farm.local"], stdin=subprocess.DEVNULL, stdout=output,
-            stderr=output, start_new_session=True, cwd=settings.home,
+            [sys.executable, "-m", "farm.local"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=settings.home,
             env={**os.environ, **settings.environment()},
         )
 
@@ -114,8 +122,9 @@ def wait_until_gone(settings: Settings, patience_s: float = STOP_S + 8) -> bool:
 
 def _open(settings: Settings) -> bool:
     """Whether the supervisor's Redis answers and is not about to close."""
-    client = redis.Redis.from_url(broker.url(settings.home), decode_responses=True, retry=None,
-                                  socket_timeout=2)
+    client = redis.Redis.from_url(
+        broker.url(settings.home), decode_responses=True, retry=None, socket_timeout=2
+    )
     try:
         return client.hget(WISHES, "closing") != "1"
     except redis.RedisError:
@@ -173,9 +182,12 @@ class Kept:
         self.began = now
         last = self.last_signal
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, env={**os.environ, **self.environment},
+            self.command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self.environment},
             # Its own group: a Ctrl-C in a terminal is not for it. This process has one thread.
-            preexec_fn=lambda: die_with_parent(last), process_group=0,
+            preexec_fn=lambda: die_with_parent(last),
+            process_group=0,
         )
 
     def ask_to_stop(self) -> None:
@@ -198,7 +210,8 @@ class Supervisor:
         self.settings = settings
         self.redis = Kept("redis", broker.command(settings.home), last_signal=signal.SIGTERM)
         self.store = Store(connect(broker.url(settings.home), patience_s=0))
-        self.others: dict[str, Kept] = {}
+        # The controller starts at once: whoever started this farm is about to submit a job.
+        self.others = {"controller": self._farm("controller")}
         self.stop = False
         self._last_active = time.monotonic()
         self._greeted = False
@@ -216,6 +229,7 @@ class Supervisor:
                 log.warning("no answer from Redis: %s", _line(error))
             for kept in self.others.values():
                 kept.keep()
+            self.redis.keep()
             time.sleep(TICK_S)
         self._end()
 
@@ -232,13 +246,19 @@ class Supervisor:
         if not active and not stay:
             return
         number = int(wishes["workers"]) if wishes.get("workers") else None
-        wanted = {"controller": self._farm("controller")}
+        wanted: dict[str, Kept] = {}
         roles = {record.role for record in active} | ({"render"} if stay else set())
         for role in sorted(roles):
             for slot in machine.slots(role, number):
                 name = f"{role}-{slot.name}"
                 wanted[name] = self._farm("worker", role, slot.name)
-                wanted[name].environment.update(slot.environment)
+                chosen = {
+                    "FARM_THREADS": self.settings.threads,
+                    "FARM_MEMORY_MB": self.settings.memory_mb,
+                }
+                wanted[name].environment.update(
+                    {key: value for key, value in slot.environment.items() if not chosen.get(key)}
+                )
         if stay and importlib.util.find_spec("flower"):
             wanted["flower"] = self._flower()
         for name, kept in wanted.items():
@@ -250,21 +270,39 @@ class Supervisor:
                 kept.wait(time.monotonic() + STOP_S)
 
     def _farm(self, *words: str) -> Kept:
-        code = {"controller": "from farm import controller as part",
-                "worker": "from farm import worker as part"}[words[0]]
-        call = f"{code}; from farm.settings import load; import sys; " \
-               f"sys.exit(part.main(load(), *{list(words[1:])!r}, with_parent=True))"
-        return Kept("-".join(words), [sys.executable, "-c", call],
-                    environment=self.settings.environment())
+        code = {
+            "controller": "from farm import controller as part",
+            "worker": "from farm import worker as part",
+        }[words[0]]
+        call = (
+            f"{code}; from farm.settings import load; import sys; "
+            f"sys.exit(part.main(load(), *{list(words[1:])!r}, with_parent=True))"
+        )
+        return Kept(
+            "-".join(words), [sys.executable, "-c", call], environment=self.settings.environment()
+        )
 
     def _flower(self) -> Kept:
         """Flower on this machine only, and only to look at."""
         state = self.settings.home / "flower"
-        return Kept("flower", [
-            sys.executable, "-m", "celery", "--broker", celery_url(self.settings), "flower",
-            "--address=127.0.0.1", f"--port={self.settings.flower_port}", "--purge_offline_workers=60",
-            "--max_tasks=20000", "--logging=warning", f"--db={state}", "--read-only",
-        ])
+        return Kept(
+            "flower",
+            [
+                sys.executable,
+                "-m",
+                "celery",
+                "--broker",
+                celery_url(self.settings),
+                "flower",
+                "--address=127.0.0.1",
+                f"--port={self.settings.flower_port}",
+                "--purge_offline_workers=60",
+                "--max_tasks=20000",
+                "--logging=warning",
+                f"--db={state}",
+                "--read-only",
+            ],
+        )
 
     def _end(self) -> None:
         """Workers hand back what they hold, then the controller, then Redis."""
@@ -281,8 +319,11 @@ class Supervisor:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
-                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
     settings = load()
     for _ in range(40):  # a command may hold the lock for an instant, to see whether we are here
         if not running(settings):

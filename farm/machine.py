@@ -50,8 +50,12 @@ def gpus() -> tuple[str, ...]:
     if not program:
         return ()
     try:
-        found = subprocess.run([program, "--query-gpu=name", "--format=csv,noheader"],
-                               capture_output=True, text=True, timeout=20)
+        found = subprocess.run(
+            [program, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(found.stdout.strip().splitlines()) if found.returncode == 0 else ()
@@ -75,5 +79,7 @@ def slots(role: str, wanted: int | None = None) -> list[Slot]:
         threads = max(1, count // number)
         cards = [{} for _ in range(number)]
     share = max(2 * WORKER_MB, int(memory_mb() * 0.9 / number))
-    return [Slot(str(i), {"FARM_THREADS": str(threads), "FARM_MEMORY_MB": str(share), **card})
-            for i, card in enumerate(cards)]
+    return [
+        Slot(str(i), {"FARM_THREADS": str(threads), "FARM_MEMORY_MB": str(share), **card})
+        for i, card in enumerate(cards)
+    ]

@@ -7,6 +7,7 @@ ended by killing the group, memory is measured from outside.
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import selectors
@@ -40,8 +41,11 @@ class Program:
         self._oom_kills = _oom_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-m", package],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(environment), process_group=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            process_group=0,
         )
         self.pid = self._process.pid
         self._buffer = b""
@@ -130,19 +134,15 @@ class Program:
 
     def kill(self) -> None:
         """Kill the whole process group, and free everything."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._drain()
         self._select.close()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr, self._log):
             if stream:
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
         self._log = None
 
     def _death(self) -> ProgramFailed:
@@ -173,8 +173,9 @@ class Program:
         if not data and self._err in self._select.get_map():
             self._select.unregister(self._err)
         self._write(data)
-        self._tail.extend(line for line in data.decode(errors="replace").splitlines()
-                          if line.strip())
+        self._tail.extend(
+            line for line in data.decode(errors="replace").splitlines() if line.strip()
+        )
 
     def _write(self, data: bytes) -> None:
         if self._log and self._log.tell() < LOG_BYTES:
@@ -199,8 +200,10 @@ def _signal_name(number: int) -> str:
 def _oom_kills() -> int:
     """How often the kernel has killed for want of memory, here or in our control group."""
     total = 0
-    for path, field in (("/proc/vmstat", b"oom_kill"),
-                        ("/sys/fs/cgroup/memory.events", b"oom_kill")):
+    for path, field in (
+        ("/proc/vmstat", b"oom_kill"),
+        ("/sys/fs/cgroup/memory.events", b"oom_kill"),
+    ):
         try:
             for line in Path(path).read_bytes().splitlines():
                 if line.split()[:1] == [field]:
@@ -212,7 +215,7 @@ def _oom_kills() -> int:
 
 def _rss_elsewhere(pid: int) -> float:
     """Resident memory where there is no /proc."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     try:
         return float(psutil.Process(pid).memory_info().rss) / 1e6

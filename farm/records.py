@@ -96,17 +96,27 @@ class View:
     @property
     def eta_s(self) -> float | None:
         """Seconds to go at the present rate; None while it is unknown."""
-        waits = [(self.total[unit] - self.made.get(unit, 0)) / rate
-                 for unit, rate in self.record.rates.items() if rate > 0 and unit in self.total]
+        waits = [
+            (self.total[unit] - self.made.get(unit, 0)) / rate
+            for unit, rate in self.record.rates.items()
+            if rate > 0 and unit in self.total
+        ]
         return max(waits) if waits else None
 
     def as_json(self) -> dict[str, Any]:
         record = self.record
         eta = self.eta_s
         return {
-            "job": record.id, "kind": record.kind, "label": record.label, "state": record.state,
-            "reason": record.reason, "total": self.total, "made": self.made, "tasks": self.tasks,
-            "failures": self.failures, "retried": self.retried,
+            "job": record.id,
+            "kind": record.kind,
+            "label": record.label,
+            "state": record.state,
+            "reason": record.reason,
+            "total": self.total,
+            "made": self.made,
+            "tasks": self.tasks,
+            "failures": self.failures,
+            "retried": self.retried,
             "rates": {unit: round(rate, 3) for unit, rate in record.rates.items()},
             "eta_s": None if eta is None else round(eta, 1),
         }

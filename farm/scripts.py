@@ -11,18 +11,23 @@ local now = t[1] + t[2] / 1000000
 """
 
 # KEYS job todo queued / ARGV n -> names, now in the window
-DISPATCH = NOW + """
+DISPATCH = (
+    NOW
+    + """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return {} end
 local names = redis.call('LPOP', KEYS[2], ARGV[1])
 if not names then return {} end
 for _, name in ipairs(names) do redis.call('ZADD', KEYS[3], now, name) end
 return names
 """
+)
 
 # KEYS job queued leases leased done dead avoid live strikes
 # ARGV task worker token lease_s alone(0|1) most_strikes
 # -> 'ok', or why not: stop gone done leased avoid off
-CLAIM = NOW + """
+CLAIM = (
+    NOW
+    + """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 'stop' end
 if redis.call('HEXISTS', KEYS[5], ARGV[1]) == 1 or redis.call('HEXISTS', KEYS[6], ARGV[1]) == 1 then
   redis.call('ZREM', KEYS[2], ARGV[1])
@@ -48,10 +53,13 @@ redis.call('ZADD', KEYS[4], now + ARGV[4], ARGV[1])
 redis.call('HDEL', KEYS[8], ARGV[1])
 return 'ok'
 """
+)
 
 # KEYS job leases leased done live / ARGV task worker token lease_s live -> ok lost stop
 # A lease that nobody holds (Redis lost its last second, or it ran out) is taken up again.
-RENEW = NOW + """
+RENEW = (
+    NOW
+    + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then return 'lost' end
 local mine = ARGV[3] .. ' ' .. ARGV[2]
@@ -63,11 +71,14 @@ if ARGV[5] ~= '' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[5]) end
 if state ~= 'running' then return 'stop' end
 return 'ok'
 """
+)
 
 # KEYS leases leased done committed live made queued job again
 # ARGV task worker token done unit n ...
 # -> 1 recorded, 0 not ours
-COMMIT = NOW + """
+COMMIT = (
+    NOW
+    + """
 local holder = redis.call('HGET', KEYS[1], ARGV[1])
 if holder and ARGV[3] ~= '' and holder ~= ARGV[3] .. ' ' .. ARGV[2] then return 0 end
 if redis.call('EXISTS', KEYS[8]) == 0 then return 0 end
@@ -81,6 +92,7 @@ redis.call('SREM', KEYS[9], ARGV[1])
 for i = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[6], ARGV[i], ARGV[i + 1]) end
 return 1
 """
+)
 
 # KEYS leases leased live todo avoid queued / ARGV task worker token avoid(worker or '')
 # -> 1 handed back, 0 not ours
@@ -96,7 +108,9 @@ return 1
 """
 
 # KEYS leases leased live todo expired / ARGV task -> how often that task's lease has run out
-EXPIRE = NOW + """
+EXPIRE = (
+    NOW
+    + """
 local expiry = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not expiry or tonumber(expiry) > now then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
@@ -105,9 +119,12 @@ redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('LPUSH', KEYS[4], ARGV[1])
 return redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
 """
+)
 
 # KEYS queued todo / ARGV age_s -> names put back
-VANISHED = NOW + """
+VANISHED = (
+    NOW
+    + """
 local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
 for _, name in ipairs(names) do
   redis.call('ZREM', KEYS[1], name)
@@ -115,18 +132,25 @@ for _, name in ipairs(names) do
 end
 return names
 """
+)
 
 # KEYS leased / -> names whose lease has run out
-EXPIRED = NOW + """
+EXPIRED = (
+    NOW
+    + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 """
+)
 
 # KEYS workers seen / ARGV name record
-BEAT = NOW + """
+BEAT = (
+    NOW
+    + """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 return 1
 """
+)
 
 # KEYS lock / ARGV holder ttl_ms -> 1 ours, 0 somebody else's
 LOCK = """
@@ -137,7 +161,9 @@ return 1
 """
 
 # KEYS job / ARGV to from ... -> 1 if the state was one of those and now is `to`
-TURN = NOW + """
+TURN = (
+    NOW
+    + """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 0 end
 for i = 2, #ARGV do
@@ -148,3 +174,4 @@ for i = 2, #ARGV do
 end
 return 0
 """
+)

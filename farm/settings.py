@@ -147,5 +147,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     except (TypeError, ValueError):
         pass
     wanted = getattr(hint, "__name__", str(hint))
-    raise ValueError(f"{name} ({value!r}) must be a {wanted} of at least 0" if hint in (int, float)
-                     else f"{name} ({value!r}) must be a {wanted}")
+    raise ValueError(
+        f"{name} ({value!r}) must be a {wanted} of at least 0"
+        if hint in (int, float)
+        else f"{name} ({value!r}) must be a {wanted}"
+    )

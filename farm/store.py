@@ -46,8 +46,22 @@ from farm.records import (
 JOBS = "farm:jobs"
 WORKERS, SEEN = "farm:workers", "farm:seen"
 LOCK = "farm:controller"
-PARTS = ("tasks", "todo", "queued", "done", "committed", "dead", "live", "total", "made",
-         "failures", "tries", "final", "avoid", "expired")
+PARTS = (
+    "tasks",
+    "todo",
+    "queued",
+    "done",
+    "committed",
+    "dead",
+    "live",
+    "total",
+    "made",
+    "failures",
+    "tries",
+    "final",
+    "avoid",
+    "expired",
+)
 BULK = 1000  # commands per round trip when a plan is recorded
 MOST_STRIKES = 3  # distinct items of one kind, before a worker is taken off that kind
 
@@ -60,7 +74,10 @@ def connect(url: str, patience_s: float = 10.0) -> redis.Redis:
     """
     backoff = ExponentialBackoff(cap=1.0, base=0.05)
     return redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=20.0, socket_connect_timeout=5.0,
+        url,
+        decode_responses=True,
+        socket_timeout=20.0,
+        socket_connect_timeout=5.0,
         retry=Retry(backoff, 4 + int(patience_s)),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
@@ -78,7 +95,7 @@ class Store:
     """The farm's memory. Every function is one round trip or a few; none scans all keys."""
 
     def __init__(self, client: redis.Redis):
-        self.client = client
+        self.client: Any = client  # redis-py's types know nothing of decode_responses
         script = client.register_script
         self._dispatch, self._claim = script(scripts.DISPATCH), script(scripts.CLAIM)
         self._renew, self._commit = script(scripts.RENEW), script(scripts.COMMIT)
@@ -95,16 +112,29 @@ class Store:
         Returns "joined" for one that is being worked on, else the state it was in ("" for none).
         """
         key = _key(record.id)
-        facts = {name: value for name, value in _flat(record).items()
-                 if name not in ("state", "tasks", "rates", "started")}
+        facts = {
+            name: value
+            for name, value in _flat(record).items()
+            if name not in ("state", "tasks", "rates", "started")
+        }
         was = self.client.hget(key, "state") or ""
         if was in ACTIVE:
             self.client.hset(key, "workers", record.workers)
             return "joined"
         now = time.time()
         with self.client.pipeline() as pipe:
-            pipe.hset(key, mapping={**facts, "state": SUBMITTED, "reason": "", "fault": "",
-                                    "submitted": now, "changed": now, "started": now})
+            pipe.hset(
+                key,
+                mapping={
+                    **facts,
+                    "state": SUBMITTED,
+                    "reason": "",
+                    "fault": "",
+                    "submitted": now,
+                    "changed": now,
+                    "started": now,
+                },
+            )
             pipe.zadd(JOBS, {record.id: now})
             pipe.execute()
         return str(was)
@@ -132,13 +162,17 @@ class Store:
     def note(self, job: str, **facts: Any) -> None:
         """Set fields of a job that is on record."""
         if self.client.exists(_key(job)):
-            self.client.hset(_key(job), mapping={name: _text(value)
-                                                 for name, value in facts.items()})
+            self.client.hset(
+                _key(job), mapping={name: _text(value) for name, value in facts.items()}
+            )
 
     # plans
 
-    def plan(self, job: str, planned: Iterable[tuple[str, bytes, Mapping[str, int], str | None,
-                                                     Mapping[str, int]]]) -> int:
+    def plan(
+        self,
+        job: str,
+        planned: Iterable[tuple[str, bytes, Mapping[str, int], str | None, Mapping[str, int]]],
+    ) -> int:
         """Record a whole plan in place of an older one; how many tasks.
 
         planned yields name, task JSON, units, and for a task whose product is on storage its Done
@@ -170,8 +204,9 @@ class Store:
             pipe.execute()
         return count
 
-    def _record(self, job: str, batch: list[tuple[str, bytes, str | None]],
-                leased: set[str]) -> None:
+    def _record(
+        self, job: str, batch: list[tuple[str, bytes, str | None]], leased: set[str]
+    ) -> None:
         tasks = {name: task for name, task, _ in batch}
         done = {name: text for name, _, text in batch if text is not None}
         todo = [name for name, _, text in batch if text is None and name not in leased]
@@ -192,8 +227,11 @@ class Store:
         names = self.client.lrange(_key(job, "committed"), start, -1)
         found: list[str] = []
         for at in range(0, len(names), BULK):
-            found += [text for text in self.client.hmget(_key(job, "done"), names[at:at + BULK])
-                      if text is not None]
+            found += [
+                text
+                for text in self.client.hmget(_key(job, "done"), names[at : at + BULK])
+                if text is not None
+            ]
         return found
 
     def dead(self, job: str) -> dict[str, str]:
@@ -206,32 +244,59 @@ class Store:
 
     # leases
 
-    def claim(self, job: str, task: str, worker: str, token: str, *, kind: str, lease_s: float,
-              alone: bool) -> str:
-        """"ok", or why not: stop, done, leased; avoid and off (not when alone)."""
+    def claim(
+        self,
+        job: str,
+        task: str,
+        worker: str,
+        token: str,
+        *,
+        kind: str,
+        lease_s: float,
+        alone: bool,
+    ) -> str:
+        """ "ok", or why not: stop, done, leased; avoid and off (not when alone)."""
         keys = _keys(job, "", "queued", "leases", "leased", "done", "dead", "avoid", "live")
-        return str(self._claim(keys=[*keys, _strikes(kind, worker)],
-                               args=[task, worker, token, lease_s, int(alone), MOST_STRIKES]))
+        return str(
+            self._claim(
+                keys=[*keys, _strikes(kind, worker)],
+                args=[task, worker, token, lease_s, int(alone), MOST_STRIKES],
+            )
+        )
 
-    def renew(self, job: str, task: str, worker: str, token: str, lease_s: float,
-              live: Mapping[str, int] | None = None) -> str:
-        """"ok"; "stop" when the job no longer runs; "lost" when the task is another's or done."""
-        return str(self._renew(
-            keys=_keys(job, "", "leases", "leased", "done", "live"),
-            args=[task, worker, token, lease_s, json.dumps(live) if live else ""]))
+    def renew(
+        self,
+        job: str,
+        task: str,
+        worker: str,
+        token: str,
+        lease_s: float,
+        live: Mapping[str, int] | None = None,
+    ) -> str:
+        """ "ok"; "stop" when the job no longer runs; "lost" when the task is another's or done."""
+        return str(
+            self._renew(
+                keys=_keys(job, "", "leases", "leased", "done", "live"),
+                args=[task, worker, token, lease_s, json.dumps(live) if live else ""],
+            )
+        )
 
-    def commit(self, job: str, task: str, worker: str, token: str, done: bytes,
-               units: Mapping[str, int]) -> bool:
+    def commit(
+        self, job: str, task: str, worker: str, token: str, done: bytes, units: Mapping[str, int]
+    ) -> bool:
         """Record a Done; False if the lease is another's. An empty token: found on storage."""
         pairs = [part for unit in units.items() for part in unit]
-        keys = _keys(job, "leases", "leased", "done", "committed", "live", "made", "queued", "",
-                     "again")
+        keys = _keys(
+            job, "leases", "leased", "done", "committed", "live", "made", "queued", "", "again"
+        )
         return bool(self._commit(keys=keys, args=[task, worker, token, done, *pairs]))
 
     def release(self, job: str, task: str, worker: str, token: str, avoid: bool = False) -> None:
         """Hand a task back; with avoid, another worker should take it."""
-        self._release(keys=_keys(job, "leases", "leased", "live", "todo", "avoid", "queued"),
-                      args=[task, worker, token, worker if avoid else ""])
+        self._release(
+            keys=_keys(job, "leases", "leased", "live", "todo", "avoid", "queued"),
+            args=[task, worker, token, worker if avoid else ""],
+        )
 
     def release_all(self, worker: str) -> None:
         """Hand back what a worker of this name held before it was started anew."""
@@ -247,8 +312,11 @@ class Store:
 
     def expire(self, job: str, task: str) -> int:
         """Put a task whose lease has run out back; how often that happened to it."""
-        return int(self._expire(keys=_keys(job, "leases", "leased", "live", "todo", "expired"),
-                                args=[task]))
+        return int(
+            self._expire(
+                keys=_keys(job, "leases", "leased", "live", "todo", "expired"), args=[task]
+            )
+        )
 
     def vanished(self, job: str, age_s: float) -> list[str]:
         """Put back the tasks whose messages are this old: their names."""
@@ -282,8 +350,11 @@ class Store:
             pipe.hset(_key(job, "tries"), failure.item, text)
             if final:
                 pipe.hset(_key(job, "failures"), failure.item, text)
-                pipe.hset(_key(job, "final"), failure.task,
-                          json.dumps([*self._final(job, failure.task), failure.item]))
+                pipe.hset(
+                    _key(job, "final"),
+                    failure.task,
+                    json.dumps([*self._final(job, failure.task), failure.item]),
+                )
             elif failure.item != failure.task:
                 pipe.sadd(_strikes(kind, failure.worker), mark)
             pipe.execute()
@@ -299,14 +370,16 @@ class Store:
         """List failures that storage tells of, where they are not listed yet."""
         with self.client.pipeline(transaction=False) as pipe:
             for failure in failures:
-                pipe.hsetnx(_key(job, "failures"), failure.item,
-                            json.dumps(dataclasses.asdict(failure)))
+                pipe.hsetnx(
+                    _key(job, "failures"), failure.item, json.dumps(dataclasses.asdict(failure))
+                )
             pipe.execute()
 
     def failures(self, job: str) -> list[ItemFailure]:
         """The items given up."""
-        return [ItemFailure(**json.loads(text))
-                for text in self.client.hvals(_key(job, "failures"))]
+        return [
+            ItemFailure(**json.loads(text)) for text in self.client.hvals(_key(job, "failures"))
+        ]
 
     def failures_of(self, job: str, task: str) -> list[ItemFailure]:
         """The items of a task that were given up."""
@@ -350,8 +423,7 @@ class Store:
 
     def beat(self, record: WorkerRecord) -> None:
         """A worker says that it is there."""
-        self._beat(keys=[WORKERS, SEEN],
-                   args=[record.name, json.dumps(dataclasses.asdict(record))])
+        self._beat(keys=[WORKERS, SEEN], args=[record.name, json.dumps(dataclasses.asdict(record))])
 
     def leave(self, worker: str) -> None:
         """A worker says goodbye."""
@@ -373,8 +445,10 @@ class Store:
             pipe.zrange(SEEN, 0, -1, withscores=True)
             records, seen = pipe.execute()
         ages = {name: now - score for name, score in seen}
-        found = [WorkerRecord(**{**json.loads(text), "age_s": round(ages.get(name, 1e9), 1)})
-                 for name, text in sorted(records.items())]
+        found = [
+            WorkerRecord(**{**json.loads(text), "age_s": round(ages.get(name, 1e9), 1)})
+            for name, text in sorted(records.items())
+        ]
         return [worker for worker in found if dead_s is None or worker.age_s <= dead_s]
 
     def strikes(self, kind: str, worker: str) -> int:
@@ -408,17 +482,28 @@ class Store:
             pipe.zcard(_key(job, "queued"))
             pipe.llen(_key(job, "todo"))
             facts, total, made, live, done, leased, dead, failed, tried, queued, todo = (
-                pipe.execute())
+                pipe.execute()
+            )
         if not facts:
             return None
         counts = {unit: int(made.get(unit, 0)) for unit in total}
         for text in live:
             _add(counts, json.loads(text))
         return View(
-            record=_record(job, facts), total={unit: int(n) for unit, n in total.items()},
-            made=counts, failures=failed, retried=max(0, tried - failed),
-            tasks={"total": int(facts.get("tasks") or 0), "done": done, "leased": leased,
-                   "queued": queued, "waiting": todo, "dead": dead})
+            record=_record(job, facts),
+            total={unit: int(n) for unit, n in total.items()},
+            made=counts,
+            failures=failed,
+            retried=max(0, tried - failed),
+            tasks={
+                "total": int(facts.get("tasks") or 0),
+                "done": done,
+                "leased": leased,
+                "queued": queued,
+                "waiting": todo,
+                "dead": dead,
+            },
+        )
 
 
 def _strikes(kind: str, worker: str) -> str:
@@ -446,9 +531,18 @@ def _flat(record: JobRecord) -> dict[str, Any]:
 
 def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
     return JobRecord(
-        id=job, kind=facts["kind"], role=facts["role"], job=facts["job"], state=facts["state"],
-        reason=facts.get("reason", ""), fault=facts.get("fault", ""), label=facts.get("label", ""),
-        workers=int(facts.get("workers") or 0), tasks=int(facts.get("tasks") or 0),
-        submitted=float(facts.get("submitted") or 0), started=float(facts.get("started") or 0),
-        changed=float(facts.get("changed") or 0), rates=json.loads(facts.get("rates") or "{}"))
-
+        id=job,
+        kind=facts["kind"],
+        role=facts["role"],
+        job=facts["job"],
+        state=facts["state"],
+        reason=facts.get("reason", ""),
+        fault=facts.get("fault", ""),
+        label=facts.get("label", ""),
+        workers=int(facts.get("workers") or 0),
+        tasks=int(facts.get("tasks") or 0),
+        submitted=float(facts.get("submitted") or 0),
+        started=float(facts.get("started") or 0),
+        changed=float(facts.get("changed") or 0),
+        rates=json.loads(facts.get("rates") or "{}"),
+    )

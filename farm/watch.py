@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 PLAIN_S = 5.0  # between two lines where nobody watches live
 QUIET_S = 2.0  # planning that is shorter than this is not worth a line
-COLOURS = {"running": "green", "done": "green", "submitted": "cyan", "paused": "yellow",
-           "interrupted": "yellow", "cancelled": "yellow", "failed": "red"}
+COLOURS = {
+    "running": "green",
+    "done": "green",
+    "submitted": "cyan",
+    "paused": "yellow",
+    "interrupted": "yellow",
+    "cancelled": "yellow",
+    "failed": "red",
+}
 MAX_WORKERS = 12  # lines; more are counted
 
 
@@ -38,8 +45,12 @@ class Watch:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._live:
             self._live.stop()
 
@@ -116,10 +127,14 @@ def worker_table(workers: Sequence[WorkerRecord], wide: bool = False) -> Rendera
         unit, rate = next(reversed(worker.rates.items()), ("", 0.0))
         late = worker.age_s > 10
         table.add_row(
-            f"  {worker.name}", worker.task or "[dim]waits[/]", worker.item,
-            f"{rate:.1f} {unit}/s" if unit else "", f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
+            f"  {worker.name}",
+            worker.task or "[dim]waits[/]",
+            worker.item,
+            f"{rate:.1f} {unit}/s" if unit else "",
+            f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
             *((str(worker.tasks), f"{worker.age_s:.0f} s ago", worker.version) if wide else ()),
-            style="red" if late else "")
+            style="red" if late else "",
+        )
     return table
 
 
@@ -129,8 +144,7 @@ def duration(seconds: float) -> str:
     if seconds >= 172800:
         return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
     hours, rest = divmod(seconds, 3600)
-    return (f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours
-            else f"{rest // 60}:{rest % 60:02d}")
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def _unit(view: View) -> str:
@@ -169,8 +183,11 @@ def _bars(view: View) -> RenderableType:
     table.add_column(justify="right")
     for unit, number in view.total.items():
         made = view.made.get(unit, 0)
-        table.add_row(f"  {unit}", ProgressBar(total=max(1, number), completed=made, width=40),
-                      f"{made}/{number}")
+        table.add_row(
+            f"  {unit}",
+            ProgressBar(total=max(1, number), completed=made, width=40),
+            f"{made}/{number}",
+        )
     return table
 
 

@@ -6,6 +6,7 @@ handed back, its fragments make that cheap. It never imports numpy, bpy or torch
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import deque
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +33,7 @@ from farm.store import Store, connect
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
+RATE_S = 30.0  # rates are told over the last half minute
 STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its consumer hangs
 
 
@@ -57,8 +60,15 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         stop.set()
 
     worker = app.Worker(
-        hostname=name, pool="threads", concurrency=1, queues=[role], loglevel="WARNING",
-        without_gossip=True, without_mingle=True, optimization="fair", quiet=True,
+        hostname=name,
+        pool="threads",
+        concurrency=1,
+        queues=[role],
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        optimization="fair",
+        quiet=True,
     )
     try:
         worker.start()
@@ -66,10 +76,8 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         stop.set()
         runner.drop()
         heart.join(5.0)
-        try:
+        with contextlib.suppress(redis.RedisError):
             store.leave(name)
-        except redis.RedisError:
-            pass
     return int(worker.exitcode or 0)
 
 
@@ -95,11 +103,16 @@ class Heart(threading.Thread):
         super().__init__(name="heart", daemon=True)
         self.settings, self.runner, self.store = settings, runner, store
         self._facts: dict[str, Any] = {
-            "name": runner.name, "role": runner.role, "host": socket.gethostname(),
-            "pid": os.getpid(), "version": version("shapefarm"),
-            "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""), "started": time.time(),
+            "name": runner.name,
+            "role": runner.role,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": version("shapefarm"),
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+            "started": time.time(),
         }
         self._idle_since = time.monotonic()
+        self._samples: deque[tuple[float, dict[str, int]]] = deque()
 
     def run(self) -> None:
         while True:
@@ -113,10 +126,28 @@ class Heart(threading.Thread):
 
     def record(self) -> WorkerRecord:
         now: Now = self.runner.now
-        seconds = time.monotonic() - now.since
-        rates = {unit: round(n / seconds, 2) for unit, n in now.made.items()} if now.job else {}
-        return WorkerRecord(**self._facts, job=now.job, task=now.task, item=now.item,
-                            rss_mb=round(now.rss_mb), rates=rates, tasks=now.tasks)
+        moment, made = time.monotonic(), dict(self.runner.made)
+        self._samples.append((moment, made))
+        while moment - self._samples[0][0] > RATE_S:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        rates = (
+            {
+                unit: round((n - before.get(unit, 0)) / (moment - then), 2)
+                for unit, n in made.items()
+            }
+            if now.job and moment > then
+            else {}
+        )
+        return WorkerRecord(
+            **self._facts,
+            job=now.job,
+            task=now.task,
+            item=now.item,
+            rss_mb=round(self.runner.rss_mb()),
+            rates=rates,
+            tasks=self.runner.tasks,
+        )
 
     def _watch_consumer(self) -> None:
         """After a lost connection Celery's consumer may hang for ever, saying nothing
@@ -133,8 +164,11 @@ def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:
     """`farm worker`; with_parent: die with the process that started this one."""
     if with_parent:
         die_with_parent()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
-                        format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
     logging.getLogger("celery").setLevel(logging.WARNING)
     # Containers run as root; only JSON is accepted, which is what the warning is about.
     warnings.filterwarnings("ignore", category=SecurityWarning)

@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 class Up:
     """Keep this machine's private farm running, with Flower to look at it.
 
-        farm up --workers 2
+    farm up --workers 2
     """
 
     workers: int | None = None
@@ -28,8 +28,10 @@ class Up:
 
         settings = load()
         if not settings.private:
-            raise ValueError("farm up runs this machine's private farm, and FARM_BROKER_URL names "
-                             "the lab's; start `farm controller` and `farm worker` there")
+            raise ValueError(
+                "farm up runs this machine's private farm, and FARM_BROKER_URL names "
+                "the lab's; start `farm controller` and `farm worker` there"
+            )
         store = local.open_store(settings)
         local.wish(store, stay=1)
         if self.workers:
@@ -44,7 +46,7 @@ class Up:
 class Down:
     """Stop this machine's private farm; its jobs go on with the next `farm up` or `submit`.
 
-        farm down
+    farm down
     """
 
     def __call__(self) -> int:
@@ -53,8 +55,10 @@ class Down:
 
         settings = load()
         if not settings.private:
-            raise ValueError("farm down stops this machine's private farm, and FARM_BROKER_URL "
-                             "names the lab's; stop its units there")
+            raise ValueError(
+                "farm down stops this machine's private farm, and FARM_BROKER_URL "
+                "names the lab's; stop its units there"
+            )
         if not local.running(settings):
             print("no farm runs here")
             return 0
@@ -70,7 +74,7 @@ class Down:
 class Workers:
     """Which workers there are, what they do and how they are.
 
-        farm workers
+    farm workers
     """
 
     json: bool = False
@@ -103,7 +107,7 @@ class Workers:
 class Controller:
     """Run the controller, in the foreground; one for each farm, a second one waits.
 
-        FARM_BROKER_URL=redis://host/0 farm controller
+    FARM_BROKER_URL=redis://host/0 farm controller
     """
 
     def __call__(self) -> int:
@@ -117,7 +121,7 @@ class Controller:
 class Worker:
     """Run one worker, in the foreground: for one GPU, or one slot of a CPU machine.
 
-        CUDA_VISIBLE_DEVICES=0 farm worker render --slot 0
+    CUDA_VISIBLE_DEVICES=0 farm worker render --slot 0
     """
 
     role: Annotated[str, Positional, arg(metavar="ROLE")] = "render"
@@ -131,12 +135,16 @@ class Worker:
         from farm.worker import main
 
         settings = load()
-        roles = sorted({kinds.load(name, settings.kind_packages).role
-                        for name in kinds.find(settings.kind_packages)} | {"render", "train"})
+        roles = sorted(
+            {
+                kinds.load(name, settings.kind_packages).role
+                for name in kinds.find(settings.kind_packages)
+            }
+            | {"render", "train"}
+        )
         if self.role not in roles:
             raise ValueError(f"no role {self.role!r}; there are {', '.join(roles)}")
         return main(settings, self.role, self.slot, with_parent=False)
 
 
-COMMANDS = {"up": Up, "down": Down, "workers": Workers, "controller": Controller,
-            "worker": Worker}
+COMMANDS = {"up": Up, "down": Down, "workers": Workers, "controller": Controller, "worker": Worker}

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-
 JobId = Annotated[str, Positional, arg(metavar="JOB")]
 
 
@@ -17,8 +16,8 @@ JobId = Annotated[str, Positional, arg(metavar="JOB")]
 class Status:
     """What is going on: every job, or one.
 
-        farm status
-        farm status 3f2a
+    farm status
+    farm status 3f2a
     """
 
     job: JobId = ""
@@ -29,16 +28,24 @@ class Status:
     def __call__(self) -> int:
         settings, store = _open()
         if store is None:
-            print(json_.dumps({"jobs": []}) if self.json else "no jobs yet; try "
-                  "`farm submit render --shapes samples/cars`")
+            print(
+                json_.dumps({"jobs": []})
+                if self.json
+                else "no jobs yet; try `farm submit render --shapes samples/cars`"
+            )
             return 0
         records = [_job(store, self.job)] if self.job else store.jobs()
         views = [view for record in records if (view := store.view(record.id))]
         workers = store.workers(settings.worker_dead_s)
         if self.json:
             facts = [view.as_json() for view in views]
-            print(json_.dumps(facts[0] if self.job else {
-                "jobs": facts, "workers": [worker.name for worker in workers]}))
+            print(
+                json_.dumps(
+                    facts[0]
+                    if self.job
+                    else {"jobs": facts, "workers": [worker.name for worker in workers]}
+                )
+            )
             return 0
         from rich.console import Console
 
@@ -55,7 +62,7 @@ class Status:
 class Watch:
     """Follow the jobs that run, or one, live.
 
-        farm watch
+    farm watch
     """
 
     job: JobId = ""
@@ -70,8 +77,11 @@ class Watch:
         if store is None:
             raise ValueError("no jobs yet; `farm submit render --shapes samples/cars` makes one")
         chosen = _job(store, self.job).id if self.job else None
-        names = [record.id for record in store.jobs() if record.id == chosen or (
-            chosen is None and record.active)]
+        names = [
+            record.id
+            for record in store.jobs()
+            if record.id == chosen or (chosen is None and record.active)
+        ]
         if not names:
             print("no job runs; `farm status` lists them all", file=sys.stderr)
             return 0
@@ -89,7 +99,7 @@ class Watch:
 class Logs:
     """Why things failed: class, reason and the last lines of the child's log.
 
-        farm logs 3f2a
+    farm logs 3f2a
     """
 
     job: JobId
@@ -110,18 +120,30 @@ class Logs:
         if self.json:
             import dataclasses
 
-            print(json_.dumps({"job": record.id, "reason": record.reason, "tasks": dead,
-                               "failures": [dataclasses.asdict(f) for f in failures]}))
+            print(
+                json_.dumps(
+                    {
+                        "job": record.id,
+                        "reason": record.reason,
+                        "tasks": dead,
+                        "failures": [dataclasses.asdict(f) for f in failures],
+                    }
+                )
+            )
             return 0
         folder = settings.logs / record.id
-        print(f"{record.kind} {record.id} {record.state}"
-              + (f": {record.reason}" if record.reason else ""))
+        print(
+            f"{record.kind} {record.id} {record.state}"
+            + (f": {record.reason}" if record.reason else "")
+        )
         for task, reason in sorted(dead.items()):
             print(f"  task {task} was given up: {reason}")
         for failure in failures:
-            print(f"  {failure.item}  {failure.cls}  {failure.reason}"
-                  f"  ({failure.tries} tries, {failure.task}"
-                  + (f" on {failure.worker})" if failure.worker else ")"))
+            print(
+                f"  {failure.item}  {failure.cls}  {failure.reason}"
+                f"  ({failure.tries} tries, {failure.task}"
+                + (f" on {failure.worker})" if failure.worker else ")")
+            )
             for line in failure.tail.splitlines()[-6:]:
                 print(f"      {line}")
         if not failures and not dead:
@@ -137,7 +159,7 @@ class Logs:
 class Pause:
     """Hold a job: its tasks are handed back at once; `farm resume` goes on.
 
-        farm pause 3f2a
+    farm pause 3f2a
     """
 
     job: JobId
@@ -151,37 +173,39 @@ class Pause:
 class Resume:
     """Go on with a job that was paused, interrupted, cancelled or failed.
 
-        farm resume 3f2a
+    farm resume 3f2a
     """
 
     job: JobId
     """Id of a job, or its beginning."""
 
     def __call__(self) -> int:
-        return _turn(self.job, "submitted", ("paused", "interrupted", "cancelled", "failed"),
-                     "resume")
+        return _turn(
+            self.job, "submitted", ("paused", "interrupted", "cancelled", "failed"), "resume"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
     """Stop a job for good; what is finished stays on storage.
 
-        farm cancel 3f2a
+    farm cancel 3f2a
     """
 
     job: JobId
     """Id of a job, or its beginning."""
 
     def __call__(self) -> int:
-        return _turn(self.job, "cancelled", ("submitted", "running", "paused", "interrupted"),
-                     "cancel")
+        return _turn(
+            self.job, "cancelled", ("submitted", "running", "paused", "interrupted"), "cancel"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
     """Try what failed once more: shapes given up (not bad input) and tasks.
 
-        farm retry 3f2a
+    farm retry 3f2a
     """
 
     job: JobId
@@ -219,8 +243,9 @@ def _job(store: Any, name: str) -> Any:
     if not found:
         raise NoSuchJob(name)
     if len(found) > 1:
-        raise ValueError(f"job {name!r} may be {' or '.join(record.id for record in found)}; "
-                         "type more of it")
+        raise ValueError(
+            f"job {name!r} may be {' or '.join(record.id for record in found)}; type more of it"
+        )
     return found[0]
 
 
@@ -231,11 +256,19 @@ def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
         print(f"job {record.id} is {record.state} already")
         return 0
     if not store.turn(record.id, to, *before):
-        raise ValueError(f"job {record.id} is {store.job(record.id).state}: there is nothing to "
-                         f"{verb}")
+        raise ValueError(
+            f"job {record.id} is {store.job(record.id).state}: there is nothing to {verb}"
+        )
     print(f"job {record.id} is {to if to != 'submitted' else 'running again'}")
     return 0
 
 
-COMMANDS = {"status": Status, "watch": Watch, "logs": Logs, "pause": Pause, "resume": Resume,
-            "cancel": Cancel, "retry": Retry}
+COMMANDS = {
+    "status": Status,
+    "watch": Watch,
+    "logs": Logs,
+    "pause": Pause,
+    "resume": Resume,
+    "cancel": Cancel,
+    "retry": Retry,
+}

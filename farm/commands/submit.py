@@ -85,15 +85,25 @@ class Submit:
         if "-h" in arguments or "--help" in arguments:
             first = ("job", self.kind.module.Job)
         made = dataclasses.make_dataclass(
-            "Submit", [first, ("farm", Options)], frozen=True, kw_only=True,
-            namespace={"__call__": functools.partialmethod(_call, kind=self.kind)})
+            "Submit",
+            [first, ("farm", Options)],
+            frozen=True,
+            kw_only=True,
+            namespace={"__call__": functools.partialmethod(_call, kind=self.kind)},
+        )
         made.__doc__ = f"{self.about.strip()}\n\n{_example(self.kind)}"
         return made
 
 
 def _example(kind: Any) -> str:
-    return str(getattr(kind.module, "EXAMPLE", f"--job FILE reads these options from JSON; "
-                       f"the same line again goes on where {kind.name} stopped."))
+    return str(
+        getattr(
+            kind.module,
+            "EXAMPLE",
+            f"--job FILE reads these options from JSON; "
+            f"the same line again goes on where {kind.name} stopped.",
+        )
+    )
 
 
 def _call(parsed: Any, kind: Any) -> int:
@@ -121,16 +131,30 @@ def submit(kind: Any, job: Any, options: Options) -> int:
 
     store = local.open_store(settings)
     record = JobRecord(
-        id=kind.job_id(job), kind=kind.name, role=kind.role, job=text, state="",
-        label=_label(job), workers=0 if settings.private else options.workers or 0)
+        id=kind.job_id(job),
+        kind=kind.name,
+        role=kind.role,
+        job=text,
+        state="",
+        label=_label(job),
+        workers=0 if settings.private else options.workers or 0,
+    )
     if settings.private and options.workers:
         local.wish(store, workers=options.workers)
     was = store.submit(record)
     if options.wait:
         return follow(settings, store, kind, record.id, as_json=options.json, was=was)
     if options.json:
-        print(json.dumps({"job": record.id, "kind": kind.name, "state": "submitted",
-                          "out": getattr(job, "out", None)}))
+        print(
+            json.dumps(
+                {
+                    "job": record.id,
+                    "kind": kind.name,
+                    "state": "submitted",
+                    "out": getattr(job, "out", None),
+                }
+            )
+        )
     else:
         print(f"{record.id}  `farm watch {record.id}` shows how it goes")
     return 0

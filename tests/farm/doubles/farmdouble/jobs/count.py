@@ -83,7 +83,7 @@ def scan(job: Job) -> tuple[str, ...]:
 def plan(job: Job, scanned: tuple[str, ...]) -> Iterator[Task]:
     for start in range(0, len(scanned), job.per_task):
         number = start // job.per_task
-        yield Task(name=f"count-{number:06d}", items=scanned[start:start + job.per_task])
+        yield Task(name=f"count-{number:06d}", items=scanned[start : start + job.per_task])
 
 
 def prepare(job: Job, scanned: tuple[str, ...]) -> None:
@@ -104,8 +104,12 @@ def done(job: Job, task: Task) -> Done | None:
         found = json.loads((_out(job) / f"{task.name}.json").read_text())
     except FileNotFoundError:
         return None
-    return Done(name=task.name, shapes=found["shapes"], images=3 * found["shapes"],
-                failed=tuple(Failed(**failure) for failure in found["failed"]))
+    return Done(
+        name=task.name,
+        shapes=found["shapes"],
+        images=3 * found["shapes"],
+        failed=tuple(Failed(**failure) for failure in found["failed"]),
+    )
 
 
 def publish(job: Job, scanned: tuple[str, ...], dones: Any, complete: bool) -> None:
@@ -124,7 +128,9 @@ def summary(job: Job, dones: Any) -> str:
 def run(job: Job, task: Task, lease: Any) -> Done:
     out, staging = _out(job), _out(job) / ".staging"
     found = done(job, task)
-    if found is not None and all(f.id in lease.failed or f.failure_class == 'bad_input' for f in found.failed):
+    if found is not None and all(
+        f.id in lease.failed or f.failure_class == "bad_input" for f in found.failed
+    ):
         return found
     staging.mkdir(parents=True, exist_ok=True)
     worth_another_try = False
@@ -148,16 +154,30 @@ def run(job: Job, task: Task, lease: Any) -> Done:
         lease.finish(item, shapes=1, images=3)
     if worth_another_try:
         raise lease.Retry
-    failed = [{"id": item, "failure_class": lease.failed[item].cls,
-               "reason": lease.failed[item].reason, "tries": lease.failed[item].tries}
-              for item in task.items if item in lease.failed]
-    failed += [{"id": item, "failure_class": "bad_input", "reason": "as its name says", "tries": 1}
-               for item in task.items if item.startswith("bad-") and item not in lease.failed]
+    failed = [
+        {
+            "id": item,
+            "failure_class": lease.failed[item].cls,
+            "reason": lease.failed[item].reason,
+            "tries": lease.failed[item].tries,
+        }
+        for item in task.items
+        if item in lease.failed
+    ]
+    failed += [
+        {"id": item, "failure_class": "bad_input", "reason": "as its name says", "tries": 1}
+        for item in task.items
+        if item.startswith("bad-") and item not in lease.failed
+    ]
     lease.commit()
     _write(out / f"{task.name}.txt", "".join(lines))
     _write(out / f"{task.name}.json", json.dumps({"shapes": len(lines), "failed": failed}))
-    return Done(name=task.name, shapes=len(lines), images=3 * len(lines),
-                failed=tuple(Failed(**failure) for failure in failed))
+    return Done(
+        name=task.name,
+        shapes=len(lines),
+        images=3 * len(lines),
+        failed=tuple(Failed(**failure) for failure in failed),
+    )
 
 
 class Trouble(Exception):

@@ -1,0 +1,409 @@
+"""Whether everything that lies on storage is what it says it is.
+
+Nothing is taken on trust: the index against its id, shards and members against their hashes, tars
+against their side-cars, pixels against the content rules, cameras against their angles and against
+the seed, the whole against the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import multiprocessing
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from renderer import shards, storage
+from renderer.dataset import check_sample, schema
+from renderer.dataset.origin import Made, Origin, read_made
+from renderer.dataset.problem import Problem
+from renderer.members import decode_member, pixels_hash
+
+# Called with shards, samples, images and bytes done, and all bytes.
+Progress = Callable[["Report", int], None]
+
+# Starting a process costs as much as checking some tens of samples.
+BYTES_PER_PROCESS = 32_000_000
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What a check found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing and is not wrong."""
+    shards: int = 0
+    samples: int = 0
+    images: int = 0
+    bytes: int = 0
+
+    def add(self, other: Report) -> None:
+        self.problems += other.problems
+        self.shards += other.shards
+        self.samples += other.samples
+        self.images += other.images
+        self.bytes += other.bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWork:
+    """One shard to check, with all that is known of it: what a process is handed."""
+
+    folder: str
+    entry: dict[str, Any]
+    members: tuple[str, ...]
+    shapes: dict[str, dict[str, Any]]
+    """key -> the shape's fields in job.json"""
+    origins: dict[str, Origin]
+    """key -> what made the sample"""
+
+
+def verify(folder: Path, processes: int | None = None, progress: Progress | None = None) -> Report:
+    """Check a whole dataset.
+
+    processes   how many work at it; by default as many as there are CPUs and as pays
+
+    Raises FileNotFoundError where there is no dataset; everything else is a problem in the report.
+    """
+    report = Report()
+    if not folder.is_dir() or not (folder / shards.INDEX).exists():
+        shards.Dataset(folder)  # raises, with the reason
+    index = _read(folder / shards.INDEX, schema.INDEX, report)
+    if index is None:
+        return report
+    _check_index(index, report)
+    made = _read_made(folder, index, report)
+    adding = made is not None and made.kind == "render" and made.job != index["job"]
+    if adding:
+        report.notes.append("shapes or views are being added; the new ones are not looked at")
+        made = None
+    work = list(_work(folder, index, made, report))
+    _check_keys(folder, index, made, report)
+    _check_strays(folder, index, report)
+    total = sum(entry["bytes"] for entry in index["shards"])
+    for found in _checked(work, processes or _processes(total)):
+        report.add(found)
+        if progress:
+            progress(report, total)
+    report.problems.sort()
+    return report
+
+
+def _processes(total: int) -> int:
+    return max(1, min(os.cpu_count() or 1, total // BYTES_PER_PROCESS))
+
+
+def _checked(work: Sequence[ShardWork], processes: int) -> Iterator[Report]:
+    if processes == 1 or len(work) < 2:
+        yield from map(check_shard, work)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        try:
+            for future in as_completed([pool.submit(check_shard, one) for one in work]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # there is a process for every CPU
+
+
+# --- the index and the job ---------------------------------------------------------------------
+
+
+def _read(path: Path, adapter: Any, report: Report) -> Any:
+    """A JSON file that fits its schema, or None and problems."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        report.problems.append(Problem(file=path.name, rule="file", detail=reason))
+        return None
+    wrong = schema.faults(adapter, data)
+    report.problems += [Problem(file=path.name, rule="json", detail=fault) for fault in wrong]
+    return None if wrong else json.loads(data)
+
+
+def _check_index(index: Mapping[str, Any], report: Report) -> None:
+    def wrong(rule: str, detail: str) -> None:
+        report.problems.append(Problem(file=shards.INDEX, rule=rule, detail=detail))
+
+    if (is_ := shards.dataset_id(index)) != index["id"]:
+        wrong("id", f"its content has the id {is_[:12]}, it says {index['id'][:12]}")
+    by_split: dict[str, list[str]] = {}
+    names = Counter(entry["name"] for entry in index["shards"])
+    for name, times in names.items():
+        if times > 1:
+            wrong("splits", f"{name} is listed {times} times")
+    for entry in index["shards"]:
+        by_split.setdefault(entry["split"], []).append(entry["name"])
+        if entry["name"].rpartition("-")[0] != entry["split"]:
+            wrong("splits", f"{entry['name']} is said to be of split {entry['split']!r}")
+    if by_split != index["splits"]:
+        differing = {
+            name
+            for split in {*by_split, *index["splits"]}
+            for name in set(by_split.get(split, ())) ^ set(index["splits"].get(split, ()))
+        }
+        what = ", ".join(sorted(differing)[:3]) or "their order"
+        wrong("splits", f"splits and shards disagree about {what}")
+
+
+def _read_made(folder: Path, index: Mapping[str, Any], report: Report) -> Made | None:
+    try:
+        made = read_made(folder, index)
+    except FileNotFoundError:
+        report.problems.append(Problem(file=shards.JOB, rule="file", detail="missing"))
+        return None
+    except ValueError as error:
+        report.problems.append(Problem(file=shards.JOB, rule="json", detail=str(error)))
+        return None
+    if made.kind != "render" and made.job != index["job"]:
+        detail = f"it is another job than the one in {shards.INDEX}"
+        report.problems.append(Problem(file=shards.JOB, rule="job", detail=detail))
+    return made
+
+
+def _check_keys(folder: Path, index: Mapping[str, Any], made: Made | None, report: Report) -> None:
+    """No sample twice; every shape of the job is a sample or has failed."""
+    where: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for entry in index["shards"]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            sidecar = storage.read_json(shards.sidecar_path(folder / entry["name"]))
+            for sample in sidecar["samples"]:
+                key = sample["key"]
+                if key in where:
+                    detail = f"it is in {where[key]} too"
+                    report.problems.append(
+                        Problem(file=entry["name"], sample=key, rule="twice", detail=detail)
+                    )
+                where.setdefault(key, entry["name"])
+            failed |= {failure["id"]: entry["name"] for failure in sidecar["failed"]}
+    for key in sorted(where.keys() & failed.keys()):
+        detail = f"it is listed as failed in {failed[key]} too"
+        report.problems.append(Problem(file=where[key], sample=key, rule="twice", detail=detail))
+    if not index["complete"]:
+        planned = f" of {len(made.shapes)}" if made else ""
+        detail = f"the job has not finished: {len(where)}{planned} shapes"
+        report.problems.append(Problem(file=shards.INDEX, rule="complete", detail=detail))
+    if made is None:
+        return
+    have = where.keys() | failed.keys()
+    for key in sorted(have - made.shapes.keys()):
+        file = where.get(key) or failed[key]
+        detail = f"{shards.JOB} has no such shape"
+        report.problems.append(Problem(file=file, sample=key, rule="shapes", detail=detail))
+    if index["complete"]:
+        for key in sorted(made.shapes.keys() - have):
+            detail = "it is in no shard, neither as a sample nor as failed"
+            report.problems.append(
+                Problem(file=shards.JOB, sample=key, rule="shapes", detail=detail)
+            )
+
+
+def _check_strays(folder: Path, index: Mapping[str, Any], report: Report) -> None:
+    named = {entry["name"] for entry in index["shards"]}
+    strays = sorted(p.name for p in folder.glob("*.tar") if p.name not in named)
+    if strays:
+        more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+        report.notes.append(f"{strays[0]}{more}: on storage, and not in the index")
+    if index["complete"] and (folder / shards.STAGING).exists():
+        report.notes.append(f"{shards.STAGING} is left over and can be removed")
+
+
+def _work(
+    folder: Path, index: Mapping[str, Any], made: Made | None, report: Report
+) -> Iterator[ShardWork]:
+    origin_of = made.origin_of() if made else {}
+    for entry in index["shards"]:
+        keys: list[str] = []
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            sidecar = storage.read_json(shards.sidecar_path(folder / entry["name"]))
+            keys = [sample["key"] for sample in sidecar["samples"]]
+        yield ShardWork(
+            folder=str(folder),
+            entry=dict(entry),
+            members=tuple(index["members"]),
+            shapes={k: dict(made.shapes[k]) for k in keys if made and k in made.shapes},
+            origins={k: origin_of[k] for k in keys if k in origin_of},
+        )
+
+
+# --- one shard ---------------------------------------------------------------------------------
+
+
+def check_shard(work: ShardWork) -> Report:
+    """Everything about one shard and its side-car."""
+    report = Report(shards=1)
+    folder, entry = Path(work.folder), work.entry
+    tar = folder / entry["name"]
+    sidecar = _read(shards.sidecar_path(tar), schema.SIDECAR, report)
+    try:
+        report.bytes = tar.stat().st_size
+    except OSError:
+        report.problems.append(Problem(file=tar.name, rule="file", detail="missing"))
+        return report
+    if report.bytes == 0:
+        detail = f"0 bytes, {entry['bytes']} expected"
+        report.problems.append(Problem(file=tar.name, rule="size", detail=detail))
+        return report
+    with (
+        tar.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        memoryview(data) as view,
+    ):
+        _check_shard(work, sidecar, data, view, report)
+    return report
+
+
+def _check_shard(
+    work: ShardWork,
+    sidecar: Mapping[str, Any] | None,
+    data: mmap.mmap,
+    view: memoryview,
+    report: Report,
+) -> None:
+    entry, name = work.entry, work.entry["name"]
+
+    def wrong(rule: str, detail: str, sample: str = "", member: str = "", file: str = name) -> None:
+        report.problems.append(
+            Problem(file=file, sample=sample, member=member, rule=rule, detail=detail)
+        )
+
+    if len(view) != entry["bytes"]:
+        wrong("size", f"{len(view)} bytes, {entry['bytes']} expected")
+    if (is_ := storage.sha256(view)) != entry["sha256"]:
+        wrong("sha256", f"{is_[:12]}, the index says {entry['sha256'][:12]}")
+    if sidecar is None:
+        return
+    side = shards.sidecar_path(Path(name)).name
+    for what, said, expected in (
+        ("shard", sidecar["shard"], name),
+        ("sha256", sidecar["sha256"], entry["sha256"]),
+        ("samples", len(sidecar["samples"]), entry["samples"]),
+    ):
+        if said != expected:
+            wrong("side-car", f"{what} is {said}, the index says {expected}", file=side)
+    _check_tar(sidecar, work.members, data, wrong)
+    for sample in sidecar["samples"]:
+        report.samples += 1
+        report.images += sum(member.endswith(".rgba.png") for member in sample["members"])
+        _check_sample(work, sample, view, wrong)
+
+
+Wrong = Callable[..., None]
+
+
+def _check_tar(
+    sidecar: Mapping[str, Any], members: Sequence[str], data: mmap.mmap, wrong: Wrong
+) -> None:
+    """The tar, read as any other program would, holds what the side-car says and nothing else."""
+    said = {
+        f"{sample['key']}.{member}": (offset, size)
+        for sample in sidecar["samples"]
+        for member, (offset, size, _) in sample["members"].items()
+    }
+    found: dict[str, tuple[int, int]] = {}
+    order = []
+    end = 0
+    try:
+        with tarfile.open(fileobj=cast(BinaryIO, data), mode="r:") as tar:
+            for info in tar:
+                key, _, member = info.name.partition(".")
+                order.append(info.name)
+                if info.name in found:
+                    wrong("tar", "it is there twice", key, member)
+                found[info.name] = (info.offset_data, info.size)
+                if not info.isreg() or (info.mtime, info.uid, info.gid) != (0, 0, 0):
+                    wrong("tar", "not an ordinary file with mtime, uid and gid 0", key, member)
+                end = info.offset_data + -(-info.size // 512) * 512
+    except tarfile.TarError as error:
+        wrong("tar", f"cannot be read past byte {end}: {error}")
+    rest = data[end:]
+    if any(rest):
+        wrong("tar", f"what follows the last member at byte {end} is no end of an archive")
+    elif len(rest) < 1024:
+        wrong("tar", "it is cut off: the end-of-archive mark is missing")
+    for name in said.keys() | found.keys():
+        key, _, member = name.partition(".")
+        if name not in found:
+            wrong("tar", "the side-car has it, the tar does not", key, member)
+        elif name not in said:
+            wrong("tar", "the tar has it, the side-car does not", key, member)
+        elif said[name] != found[name]:
+            places = "{0[0]} ({0[1]} bytes), the side-car says {1[0]} ({1[1]} bytes)"
+            wrong("tar", "at byte " + places.format(found[name], said[name]), key, member)
+    expected = [f"{sample['key']}.{member}" for sample in sidecar["samples"] for member in members]
+    if set(expected) == found.keys() and order != expected:
+        at = next(
+            n for n, (is_, said) in enumerate(zip(order, expected, strict=True)) if is_ != said
+        )
+        key, _, member = order[at].partition(".")
+        wrong("tar", f"it lies where {expected[at]} is expected", key, member)
+
+
+def _check_sample(
+    work: ShardWork, sample: Mapping[str, Any], view: memoryview, wrong: Wrong
+) -> None:
+    key = sample["key"]
+    arrays, meta, whole = {}, None, True
+    for name in sorted(set(sample["members"]) ^ set(work.members)):
+        what = "not among" if name in sample["members"] else "missing from it, and among"
+        wrong("members", f"it is {what} the members that the index lists", key, name)
+        whole = False
+    for name, (offset, size, sha256) in sample["members"].items():
+        data = bytes(view[offset : offset + size])
+        if len(data) != size:
+            wrong("size", f"the tar ends {size - len(data)} bytes before its end", key, name)
+            whole = False
+            continue
+        if storage.sha256(data) != sha256:
+            wrong("sha256", "its bytes are not those of the side-car's hash", key, name)
+        try:
+            value = decode_member(name, data)
+        except (ValueError, EOFError) as error:
+            wrong("decode", _one_line(error), key, name)
+            whole = False
+            continue
+        if value is None:
+            wrong("decode", "a member of no known kind", key, name)
+            whole = False
+        elif name == "json":
+            for fault in schema.faults(schema.SAMPLE, data):
+                wrong("json", fault, key, name)
+                whole = False
+            if data != storage.canonical_json(value):
+                wrong("json", "not in its canonical spelling", key, name)
+            meta = value
+        else:
+            arrays[name] = value
+    if not whole or meta is None:
+        return
+    if pixels_hash(arrays) != sample["pixels"]:
+        wrong("pixels", "the decoded arrays are not those of the side-car's hash", key)
+    if meta["key"] != key:
+        wrong("json", f"key is {meta['key']}", key, "json")
+    origin = work.origins.get(key)
+    for rule, member, detail in check_sample.problems(
+        meta, arrays, work.members, work.shapes.get(key), origin
+    ):
+        wrong(rule, detail, key, member)
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__

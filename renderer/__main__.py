@@ -1,7 +1,7 @@
 """`python -m renderer`: the child program that renders.
 
-    python -m renderer            tasks as JSON lines on stdin, events on stdout (farm/child.py)
-    python -m renderer doctor     what this machine can render with, as one JSON line
+python -m renderer            tasks as JSON lines on stdin, events on stdout (farm/child.py)
+python -m renderer doctor     what this machine can render with, as one JSON line
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ asks them again of what lies on storage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ PIXELS_COVERED = 0.95
 
 def cover_radius(size: int, points: int) -> float:
     """Pixels: 2 for 16384 points at 128 px, growing where points lie less densely on the image."""
-    return 2.0 * max(1.0, size / 128 * (16384 / points) ** 0.5)
+    return 2.0 * max(1.0, size / 128 * math.sqrt(16384 / points))
 
 
 def describe_view(rgba: Array) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import bisect
 import functools
+import hashlib
 import io
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,8 @@ class Record:
     """member -> offset in `data`, size, SHA-256"""
     pixels: str
     """SHA-256 of the decoded arrays"""
+    log: Mapping[str, Any] = field(default_factory=dict)
+    """What may differ between two runs: seconds, versions, device"""
 
     def entry(self, offset: int) -> dict[str, Any]:
         """Its entry in the side-car of a shard in which it begins at `offset`."""
@@ -85,10 +88,15 @@ def make_record(key: str, members: Mapping[str, bytes], pixels: str) -> Record:
     return Record(key=key, data=buffer.getvalue(), members=places, pixels=pixels)
 
 
-def stage(folder: Path, record: Record) -> None:
+def stage(folder: Path, record: Record, log: Mapping[str, Any]) -> None:
     """Keep a finished sample until its shard is whole; the JSON comes last and makes it valid."""
     storage.write(folder / f"{record.key}.tar", record.data)
-    note = {"version": VERSION, "sha256": storage.sha256(record.data), **record.entry(0)}
+    note = {
+        "version": VERSION,
+        "sha256": storage.sha256(record.data),
+        "log": log,
+        **record.entry(0),
+    }
     storage.write(folder / f"{record.key}.json", storage.canonical_json(note))
 
 
@@ -102,26 +110,27 @@ def staged(folder: Path, key: str) -> Record | None:
     if note.get("version") != VERSION or storage.sha256(data) != note["sha256"]:
         return None
     members = {name: (at, size, sha) for name, (at, size, sha) in note["members"].items()}
-    return Record(key=key, data=data, members=members, pixels=note["pixels"])
+    return Record(key=key, data=data, members=members, pixels=note["pixels"], log=note["log"])
 
 
 def write_shard(
     folder: Path, name: str, records: Iterator[Record], failed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Write `name`.tar and then its side-car, which makes it count; returns the side-car."""
-    entries, offset = [], 0
+    entries, offset, digest = [], 0, hashlib.sha256()
     with storage.replacing(folder / f"{name}.tar") as file:
         for record in records:
             entries.append(record.entry(offset))
             file.write(record.data)
+            digest.update(record.data)
             offset += len(record.data)
-        file.write(b"\0" * (-(-(offset + 2 * _BLOCK) // _RECORD) * _RECORD - offset))
-        file.flush()
-        sha256 = storage.sha256_of_file(Path(file.name))
+        end = b"\0" * (-(-(offset + 2 * _BLOCK) // _RECORD) * _RECORD - offset)
+        file.write(end)
+        digest.update(end)
     sidecar = {
         "version": VERSION,
         "shard": f"{name}.tar",
-        "sha256": sha256,
+        "sha256": digest.hexdigest(),
         "samples": entries,
         "failed": list(failed),
     }
@@ -285,7 +294,7 @@ class Sample:
         return str(self.meta["shape"]["category"])
 
 
-class Dataset(Sequence[Sample]):
+class Dataset:
     """A dataset on storage, sample by sample, read in place.
 
     >>> Dataset("data/cars")[0].views[0].rgba
@@ -328,7 +337,11 @@ class Dataset(Sequence[Sample]):
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._ends else 0
 
-    def __getitem__(self, number: Any) -> Any:
+    @overload
+    def __getitem__(self, number: int) -> Sample: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Sample]: ...
+    def __getitem__(self, number: int | slice) -> Sample | list[Sample]:
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         if not -len(self) <= number < len(self):

@@ -68,7 +68,7 @@ def geometry(parts: Sequence[Part]) -> tuple[NDArray[np.float64], NDArray[np.int
     vertices, faces, first = [], [], 0
     for part in parts:
         evaluated = part.object.evaluated_get(depsgraph)
-        mesh = evaluated.to_mesh()
+        mesh: Any = evaluated.to_mesh()
         mesh.calc_loop_triangles()
         flat = np.empty(3 * len(mesh.vertices), np.float32)
         corners = np.empty(3 * len(mesh.loop_triangles), np.int32)

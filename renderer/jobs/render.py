@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from renderer.shapes.shape import Shape
 
 if TYPE_CHECKING:
-    from renderer.blender.session import Session
-    from renderer.sample import Recipe
-    from renderer.shards import Record, Sample
+    from renderer.growth import Kept
 
 ROLE = "render"
 NOT_IDENTITY = frozenset({"max_failures", "add"})
@@ -131,19 +128,7 @@ class Done:
     sha256: str
     failed: tuple[Failed, ...]
     created_with: str
-    """JSON: versions and device."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A shard of the finished dataset that is being added to, which stays as it is."""
-
-    name: str
-    split: str
-    samples: int
-    bytes: int
-    sha256: str
-    keys: tuple[str, ...]
+    """JSON: versions and device; empty where nothing was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,30 +199,23 @@ def allowed_failures(max_failures: str, shapes: int) -> int:
 
 
 def scan(job: Job) -> Scanned:
-    """Read storage once: which shapes, with which hashes; what of an older dataset stays."""
-    from renderer import shapes, shards, storage
+    """Read storage once: which shapes, with which hashes; what of an older dataset stays.
+
+    Raises ValueError for what cannot be rendered or added to.
+    """
+    from renderer import growth, ownership, shapes, shards
 
     found = shapes.scan(job.shapes, up=job.up, limit=job.limit)
-    folder = job.folder
-    note = _job_note(folder)
-    if note is not None and note["job"] == identity(job):
-        kept = tuple(Kept(**{**k, "keys": tuple(k["keys"])}) for k in note["kept"])
+    note = ownership.read(job.folder)
+    if note is not None and ownership.is_ours(note, job):
+        kept = tuple(growth.Kept(**{**k, "keys": tuple(k["keys"])}) for k in note["kept"])
         return Scanned(shapes=found, kept=kept, first=note["first"])
     if job.add and note is not None:
-        old = shards.Dataset(folder)
-        _check_addable(job, old)
-        return _keeping(job, found, old)
-    storage.free_bytes(folder)  # an unreachable folder is told now
+        old = shards.Dataset(job.folder)
+        growth.check(job, old)
+        kept, first = growth.kept_shards(job, found, old)
+        return Scanned(shapes=found, kept=kept, first=first)
     return Scanned(shapes=found)
-
-
-def identity(job: Job) -> dict[str, Any]:
-    """What of the job decides the result, as JSON; a folder elsewhere makes the same dataset."""
-    left_out = NOT_IDENTITY | {"out"}
-    whole = dataclasses.asdict(job)
-    return {
-        k: list(v) if isinstance(v, tuple) else v for k, v in whole.items() if k not in left_out
-    }
 
 
 def prepare(job: Job, scanned: Scanned) -> None:
@@ -246,40 +224,20 @@ def prepare(job: Job, scanned: Scanned) -> None:
     Raises ValueError when it is another's, when shapes have changed since, or when the disk is too
     small.
     """
-    from renderer import shards, storage
+    from renderer import ownership, storage
 
-    folder = job.folder
-    note = _job_note(folder)
-    shapes = {shape.key: shape.sha256 for shape in scanned.shapes}
-    if note is not None and note["job"] == identity(job):
-        _refuse_changed({s["key"]: s["sha256"] for s in note["shapes"]}, shapes, folder)
+    note = ownership.read(job.folder)
+    if note is not None and ownership.is_ours(note, job):
+        ownership.refuse_changed(job.folder, note, scanned)
         return
-    if note is not None and not job.add:
-        raise ValueError(
-            f"{folder} holds another job's dataset ({_difference(note['job'], identity(job))}); "
-            "choose another --out, or --add to it"
-        )
-    if note is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
-    needed, free = estimate(job, scanned)["bytes"], storage.free_bytes(folder)
+    ownership.refuse_foreign(job.folder, note, job)
+    needed, free = estimate(job, scanned)["bytes"], storage.free_bytes(job.folder)
     if needed > free:
         raise ValueError(
-            f"{folder} will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free "
-            "there; choose another --out, or fewer views or shapes"
+            f"{job.folder} will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free there; choose another --out, or fewer views or shapes"
         )
-    storage.write(
-        folder / shards.JOB,
-        storage.readable_json(
-            {
-                "version": shards.VERSION,
-                "kind": "render",
-                "job": identity(job),
-                "shapes": [dataclasses.asdict(shape) for shape in scanned.shapes],
-                "kept": [dataclasses.asdict(kept) for kept in scanned.kept],
-                "first": scanned.first,
-            }
-        ),
-    )
+    ownership.claim(job, scanned)
 
 
 def estimate(job: Job, scanned: Scanned) -> dict[str, Any]:
@@ -340,78 +298,12 @@ def units(job: Job, task: Task) -> dict[str, int]:
 
 # --- one task ----------------------------------------------------------------------------------
 
-_session: Session | None = None  # Blender exists once per process
-
-
-def _warm() -> Session:
-    global _session
-    if _session is None:
-        from renderer.blender import open_session
-        from renderer.machine import threads
-
-        _session = open_session(threads())
-    return _session
-
 
 def run(job: Job, task: Task, lease: Any) -> Done:
     """Make one shard: render what is missing, then write it whole."""
-    from renderer import shards, storage
-    from renderer.errors import ItemFailed
-    from renderer.sample import make_sample
+    from renderer.shard_task import make_shard
 
-    folder, staging = job.folder, job.folder / shards.STAGING / task.name
-    if (already := done(job, task)) is not None:
-        return already
-    recipe, made, started = _recipe(job), _made_before(job), time.perf_counter()
-    failed = {
-        item: Failed(id=item, failure_class=f.cls, reason=f.reason, tries=f.tries)
-        for item, f in lease.failed.items()
-        if item in task.items
-    }
-    again = False
-    seconds: dict[str, float] = {}
-    for shape in task.shapes:
-        if shape.key in failed:
-            continue
-        if shards.staged(staging, shape.key) is not None:
-            lease.finish(shape.key, shapes=1, images=recipe.views)
-            continue
-        lease.start(shape.key)
-        began = time.perf_counter()
-        try:
-            record = make_sample(
-                _warm,
-                shape,
-                recipe,
-                made=made.get(shape.key),
-                progress=lambda view: lease.progress(view=view),
-            )
-        except (ItemFailed, MemoryError) as error:
-            failure_class = getattr(error, "failure_class", "out_of_memory")
-            reason = getattr(error, "reason", "the machine's memory does not hold it")
-            lease.fail(shape.key, failure_class, reason)
-            if failure_class != "bad_input":
-                again = True
-                continue
-            failed[shape.key] = Failed(
-                id=shape.key, failure_class=failure_class, reason=reason, tries=1
-            )
-            continue
-        shards.stage(staging, record)
-        seconds[shape.key] = round(time.perf_counter() - began, 3)
-        lease.finish(shape.key, shapes=1, images=recipe.views)
-    if again:
-        raise lease.Retry
-    lease.commit()
-    keys = [shape.key for shape in task.shapes if shape.key not in failed]
-    _write_log(job, task, seconds, time.perf_counter() - started)
-    shards.write_shard(
-        folder, task.name, _records(staging, keys), [_failure(failed[k]) for k in sorted(failed)]
-    )
-    storage.remove_folder(staging)
-    result = done(job, task)
-    assert result is not None, "the shard was just written"
-    return result
+    return make_shard(job, task, lease)
 
 
 def done(job: Job, task: Task) -> Done | None:
@@ -439,7 +331,7 @@ def done(job: Job, task: Task) -> Done | None:
             Failed(id=f["id"], failure_class=f["class"], reason=f["reason"], tries=f["tries"])
             for f in sidecar["failed"]
         ),
-        created_with=storage.canonical_json(log["created_with"]).decode(),
+        created_with=_created_with(log),
     )
 
 
@@ -447,60 +339,10 @@ def done(job: Job, task: Task) -> Done | None:
 
 
 def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -> None:
-    """Rewrite the index from the shards that are on storage.
+    """Rewrite the index from the shards that are on storage."""
+    from renderer import index
 
-    While a dataset is added to, its readers keep the old index until the new one is complete.
-    """
-    import json
-
-    from renderer import shapes, shards, storage
-
-    folder = job.folder
-    if scanned.first and not complete:
-        return
-    entries = [
-        {
-            "name": k.name,
-            "split": k.split,
-            "samples": k.samples,
-            "bytes": k.bytes,
-            "sha256": k.sha256,
-        }
-        for k in scanned.kept
-    ] + [
-        {
-            "name": f"{d.name}.tar",
-            "split": d.name.rpartition("-")[0],
-            "samples": d.shapes,
-            "bytes": d.bytes,
-            "sha256": d.sha256,
-        }
-        for d in dones
-    ]
-    entries.sort(key=lambda entry: str(entry["name"]))
-    splits: dict[str, list[str]] = {}
-    for entry in entries:
-        splits.setdefault(str(entry["split"]), []).append(str(entry["name"]))
-    made_with = [json.loads(text) for text in sorted({d.created_with for d in dones})]
-    index = {
-        "version": shards.VERSION,
-        "complete": complete,
-        "job": identity(job),
-        "parent": None,
-        "created_with": made_with[0] if len(made_with) == 1 else made_with,
-        "conventions": {**shards.CONVENTIONS, "cameras": job.cameras},
-        "members": shards.expected_members(job.pass_names, job.views or 0, job.points),
-        "splits": splits,
-        "shards": entries,
-        "sources": [
-            {"address": address, "licence": getattr(shapes.source(address)[0], "LICENCE", None)}
-            for address in job.shapes
-        ],
-    }
-    shards.write_index(folder, index)
-    if complete:
-        _tidy(folder, {str(entry["name"]) for entry in entries})
-        storage.remove_folder(folder / shards.STAGING)
+    index.publish(job, scanned, dones, complete)
 
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
@@ -527,174 +369,16 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
 # --- details -----------------------------------------------------------------------------------
 
 
-def _recipe(job: Job) -> Recipe:
-    from renderer.sample import Recipe
+def _created_with(log: dict[str, Any]) -> str:
+    from renderer import storage
 
-    assert job.views is not None, "resolve() gives the number of views"
-    return Recipe(
-        cameras=job.cameras,
-        views=job.views,
-        size=job.size,
-        spp=job.spp,
-        passes=tuple(name for name in PASSES if name in job.pass_names),
-        points=job.points,
-        seed=job.seed,
-    )
-
-
-def _records(staging: Path, keys: Sequence[str]) -> Iterator[Record]:
-    from renderer import shards
-
-    for key in keys:
-        record = shards.staged(staging, key)
-        assert record is not None, f"{key} was staged and is gone"
-        yield record
-
-
-def _failure(failed: Failed) -> dict[str, Any]:
-    return {
-        "id": failed.id,
-        "class": failed.failure_class,
-        "reason": failed.reason,
-        "tries": failed.tries,
-    }
-
-
-def _write_log(job: Job, task: Task, seconds: dict[str, float], total: float) -> None:
-    """Everything that may differ between two runs; never hashed."""
-    from renderer import machine, shards, storage
-
-    device = _session.device if _session else None
-    storage.write(
-        shards.log_path(job.folder / f"{task.name}.tar"),
-        storage.readable_json(
-            {
-                "version": shards.VERSION,
-                "host": machine.host(),
-                "seconds": round(total, 3),
-                "seconds_of": seconds,
-                "created_with": machine.created_with(
-                    device.kind if device else "CPU", device.name if device else ""
-                ),
-            }
-        ),
-    )
-
-
-def _job_note(folder: Path) -> dict[str, Any] | None:
-    from renderer import shards
-
-    try:
-        return shards.read_versioned(folder / shards.JOB)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _refuse_changed(before: dict[str, str], now: dict[str, str], folder: Path) -> None:
-    if before == now:
-        return
-    changed = sorted(key for key in before.keys() & now.keys() if before[key] != now[key])
-    gone, new = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
-    told = [
-        f"{word} {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
-        for word, keys in (("changed:", changed), ("gone:", gone), ("new:", new))
-        if keys
-    ]
-    raise ValueError(
-        f"the shapes are not those that {folder} was begun with ({'; '.join(told)}); "
-        "put them back, choose another --out, or --add to the finished dataset"
-    )
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    names = [name for name in now if before.get(name) != now[name]]
-    name = names[0] if names else "shapes"
-    return f"{name} {_short(before.get(name))}, not {_short(now.get(name))}"
-
-
-def _short(value: Any) -> str:
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _check_addable(job: Job, old: Any) -> None:
-    """Raises ValueError when nothing of the old dataset could stand in the new one."""
-    from renderer.camera import RIGS
-
-    if not old.complete:
-        raise ValueError(f"{job.folder} is not finished; finish it before adding to it")
-    before, now = old.index["job"], identity(job)
-    for name in ("cameras", "size", "spp", "passes", "points", "seed", "up"):
-        if before[name] != now[name]:
-            raise ValueError(
-                f"--add cannot change {name} ({before[name]}, not {now[name]}); "
-                "choose another --out"
-            )
-    if now["views"] < before["views"]:
-        raise ValueError(
-            f"--add cannot take views away ({before['views']}, not {now['views']}); "
-            "`farm dataset subset` makes a smaller dataset"
-        )
-    if now["views"] > before["views"] and not RIGS[job.cameras].nested:
-        raise ValueError(
-            f"the views of --cameras {job.cameras} move when there are more; choose another --out"
-        )
-
-
-def _keeping(job: Job, found: tuple[Shape, ...], old: Any) -> Scanned:
-    """Which shards of the old dataset stand as they are in the new one."""
-    from renderer import shards
-    from renderer.split import assign
-
-    splits = assign(found, job.split)
-    hashes = {shape.key: shape.sha256 for shape in found}
-    note = _job_note(job.folder)
-    before = {s["key"]: s["sha256"] for s in note["shapes"]} if note else {}
-    same_views = old.index["job"]["views"] == job.views
-    kept = []
-    for number, shard in enumerate(old.shards):
-        keys = tuple(sample["key"] for sample in old.sidecar(number)["samples"])
-        stands = same_views and all(
-            splits.get(key) == shard["split"] and hashes[key] == before.get(key) for key in keys
-        )
-        if stands and keys:
-            kept.append(Kept(**{**shard, "keys": keys}))
-    first = 1 + max((shards.shard_number(s["name"]) for s in old.shards), default=-1)
-    return Scanned(shapes=found, kept=tuple(kept), first=first)
+    made_with = {storage.canonical_json(s["created_with"]) for s in log["samples"].values()}
+    return min(made_with, default=b"").decode()
 
 
 def _wanted(scanned: Scanned) -> list[Shape]:
     have = {key for kept in scanned.kept for key in kept.keys}
     return [shape for shape in scanned.shapes if shape.key not in have]
-
-
-def _made_before(job: Job) -> dict[str, Sample]:
-    """Samples of the finished dataset that is being added to, by key."""
-    from renderer import shards
-
-    note = _job_note(job.folder)
-    if note is None or not note["first"]:
-        return {}
-    try:
-        old = shards.Dataset(job.folder)
-    except FileNotFoundError:
-        return {}
-    hashes = {s["key"]: s["sha256"] for s in note["shapes"]}
-    return {
-        sample.key: sample
-        for sample in old
-        if sample.meta["shape"]["sha256"] == hashes.get(sample.key)
-    }
-
-
-def _tidy(folder: Path, names: set[str]) -> None:
-    """Remove shards that the finished index no longer names."""
-    from renderer import shards
-
-    for tar in folder.glob("*-[0-9]*.tar"):
-        if tar.name not in names:
-            for path in (tar, shards.sidecar_path(tar), shards.log_path(tar)):
-                path.unlink(missing_ok=True)
 
 
 def _absolute(path: str, cwd: Path) -> Path:

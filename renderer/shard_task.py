@@ -1,0 +1,152 @@
+"""The work of one render task: make the shapes of a shard, then write the shard whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renderer import growth, machine, shards, storage
+from renderer.errors import ItemFailed
+from renderer.jobs.render import PASSES, Done, Failed, Job, Task, done
+from renderer.sample import Recipe, make_sample
+from renderer.shapes.shape import Shape
+
+if TYPE_CHECKING:
+    from renderer.blender.session import Session
+
+_session: Session | None = None  # Blender exists once per process
+
+
+def make_shard(job: Job, task: Task, lease: Any) -> Done:
+    """Render what is missing of a shard and commit it.
+
+    lease  what the farm gives a child program (farm/child.py)
+
+    Raises lease.Retry when a shape failed in a way that another try may mend.
+    """
+    if (already := done(job, task)) is not None:
+        return already
+    started, staging = time.perf_counter(), job.folder / shards.STAGING / task.name
+    failed = _make_samples(job, task, lease, staging)
+    lease.commit()
+    keys = [key for key in task.items if key not in failed]
+    logs = {record.key: record.log for record in _records(staging, keys)}
+    storage.write(
+        shards.log_path(job.folder / f"{task.name}.tar"),
+        storage.readable_json(
+            {
+                "version": shards.VERSION,
+                "host": machine.host(),
+                "seconds": round(time.perf_counter() - started, 3),
+                "samples": logs,
+            }
+        ),
+    )
+    told = [
+        {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
+        for f in sorted(failed.values(), key=lambda f: f.id)
+    ]
+    shards.write_shard(job.folder, task.name, _records(staging, keys), told)
+    storage.remove_folder(staging)
+    result = done(job, task)
+    assert result is not None, "the shard was just written"
+    return result
+
+
+def _make_samples(job: Job, task: Task, lease: Any, staging: Path) -> dict[str, Failed]:
+    """Stage every sample of the task; the shapes that failed for good, by key."""
+    recipe, made = recipe_of(job), growth.made_before(job)
+    failed = {
+        item: Failed(id=item, failure_class=f.cls, reason=f.reason, tries=f.tries)
+        for item, f in lease.failed.items()
+        if item in task.items
+    }
+    again = False
+    for shape in task.shapes:
+        if shape.key in failed:
+            continue
+        if shards.staged(staging, shape.key) is None:
+            lease.start(shape.key)
+            try:
+                _stage_sample(job, staging, shape, recipe, made.get(shape.key), lease)
+            except (ItemFailed, MemoryError) as error:
+                failure = _failed(shape, error)
+                lease.fail(shape.key, failure.failure_class, failure.reason)
+                if failure.failure_class == "bad_input":
+                    failed[shape.key] = failure
+                else:
+                    again = True
+                continue
+        lease.finish(shape.key, shapes=1, images=recipe.views)
+    if again:
+        raise lease.Retry
+    return failed
+
+
+def _stage_sample(
+    job: Job,
+    staging: Path,
+    shape: Shape,
+    recipe: Recipe,
+    made: shards.Sample | None,
+    lease: Any,
+) -> None:
+    began = time.perf_counter()
+    rendered = 0
+
+    def progress(view: int) -> None:
+        nonlocal rendered
+        rendered += 1
+        lease.progress(view=view)
+
+    record = make_sample(warm_session, shape, recipe, made=made, progress=progress)
+    log = {
+        "seconds": round(time.perf_counter() - began, 3),
+        "created_with": _created_with() if rendered else growth.created_with(job),
+    }
+    shards.stage(staging, record, log)
+
+
+def warm_session() -> Session:
+    """Blender in this process, loaded at the first call."""
+    global _session
+    if _session is None:
+        from renderer.blender import open_session
+
+        _session = open_session(machine.threads())
+    return _session
+
+
+def recipe_of(job: Job) -> Recipe:
+    assert job.views is not None, "resolve() gives the number of views"
+    return Recipe(
+        cameras=job.cameras,
+        views=job.views,
+        size=job.size,
+        spp=job.spp,
+        passes=tuple(name for name in PASSES if name in job.pass_names),
+        points=job.points,
+        seed=job.seed,
+    )
+
+
+def _created_with() -> Mapping[str, Any]:
+    device = warm_session().device
+    return machine.created_with(device.kind, device.name)
+
+
+def _failed(shape: Shape, error: Exception) -> Failed:
+    if isinstance(error, ItemFailed):
+        failure_class, reason = error.failure_class, error.reason
+    else:
+        failure_class, reason = "out_of_memory", "this machine's memory does not hold it"
+    return Failed(id=shape.key, failure_class=failure_class, reason=reason, tries=1)
+
+
+def _records(staging: Path, keys: Sequence[str]) -> Iterator[shards.Record]:
+    for key in keys:
+        record = shards.staged(staging, key)
+        assert record is not None, f"{key} was staged and is gone"
+        yield record

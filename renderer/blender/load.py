@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.errors import BadInput
+from renderer.shapes.off import read_off
 
 MAX_PART = 255
 
@@ -121,16 +122,20 @@ def _stl(path: Path) -> None:
 
 
 def _off(path: Path) -> None:
-    """Blender has no OFF importer; trimesh has one."""
-    import trimesh
-
+    """Blender has no OFF importer."""
     try:
-        loaded = trimesh.load(path, file_type="off", process=False)
-    except Exception as error:  # trimesh raises whatever its parser stumbles on
-        raise BadInput(f"it cannot be read: {_last_line(error)}") from error
-    faces = getattr(loaded, "faces", ())
-    mesh = bpy.data.meshes.new(path.stem)
-    mesh.from_pydata(np.asarray(loaded.vertices), [], np.asarray(faces))
+        off = read_off(path)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    starts = np.cumsum(off.corners) - off.corners
+    mesh: Any = bpy.data.meshes.new(path.stem)
+    mesh.vertices.add(len(off.vertices))
+    mesh.loops.add(len(off.indices))
+    mesh.polygons.add(len(off.corners))
+    mesh.vertices.foreach_set("co", off.vertices.astype(np.float32).ravel())
+    mesh.loops.foreach_set("vertex_index", off.indices.astype(np.int32))
+    mesh.polygons.foreach_set("loop_start", starts.astype(np.int32))
+    mesh.update(calc_edges=True)
     mesh.validate()
     bpy.context.scene.collection.objects.link(bpy.data.objects.new(path.stem, mesh))
 

@@ -1,0 +1,21 @@
+.DEFAULT_GOAL := help
+.PHONY: help check test format pins
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 14
+
+check:  ## ruff, mypy, the layers
+	uv run --all-extras ruff check .
+	uv run --all-extras ruff format --check .
+	uv run --all-extras mypy
+	uv run --all-extras lint-imports
+
+test:  ## the whole suite
+	uv run --all-extras pytest
+
+format:  ## let ruff write
+	uv run ruff check --fix .
+	uv run ruff format .
+
+pins:  ## the newest versions of everything, as exact pins in pyproject.toml
+	uv run --no-project python -m deploy.pins

@@ -30,7 +30,6 @@ from farm.store import MOST_STRIKES, Store
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5  # the child's memory and deadlines are looked at this often
-BOUNCE_S = 0.5  # a task that another worker should take is held this long before it is put back
 HERE = 2  # tries of one item on one worker
 
 
@@ -78,7 +77,6 @@ class Runner:
         token = uuid.uuid4().hex
         claimed = self._claim(job, task, kind, token)
         if claimed in ("avoid", "off"):
-            self.stop.wait(BOUNCE_S)
             return "bounce"
         if claimed != "ok":
             return claimed

@@ -47,14 +47,14 @@ class Controller:
     def __init__(self, settings: Settings, store: Store):
         self.settings, self.store = settings, store
         self.app = make_app(settings)
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self.holder = f"{_processes()} {os.getpid()} {uuid.uuid4().hex[:6]}"
         self.lives: dict[str, Life] = {}
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
 
     def tick(self) -> None:
         """One look at everything. Raises FarmBusy when another controller is at work."""
         if not self.store.lock(self.holder, LOCK_S):
-            raise FarmBusy("the controller's lock", "another controller")
+            self._take_over()
         records = [record for record in self.store.jobs() if record.active]
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()
@@ -85,6 +85,17 @@ class Controller:
             reason = f"{type(error).__name__}: {reason}"
         self.store.note(job, fault="use" if isinstance(error, ValueError) else "farm")
         self.store.turn(job, FAILED, SUBMITTED, RUNNING, reason=reason)
+
+    def _take_over(self) -> None:
+        """Take the lock of a controller that died here. Raises FarmBusy if it lives."""
+        holder = self.store.holder()
+        where, _, rest = holder.partition(" ")
+        if where != _processes() or os.path.exists(f"/proc/{rest.split()[0]}"):
+            raise FarmBusy("the controller's lock", holder or "another controller")
+        log.info("taking over from a controller that is gone: %s", holder)
+        self.store.unlock(holder)
+        if not self.store.lock(self.holder, LOCK_S):
+            raise FarmBusy("the controller's lock", "another controller")
 
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
@@ -293,6 +304,14 @@ class Life:
             )
         else:
             self.store.turn(self.id, DONE, RUNNING)
+
+
+def _processes() -> str:
+    """The host, and whose process ids these are: containers count their own."""
+    try:
+        return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()}/{uuid.uuid4().hex}"  # cannot tell: never take over
 
 
 def allowed(most: str, whole: int) -> int:

@@ -80,7 +80,8 @@ def _watch(
                 return None
             workers = store.workers(settings.worker_dead_s)
             answered = time.monotonic()
-            watch.show([view], workers)
+            if not (view.record.fault == "use" and not view.total):  # told in one line, at the end
+                watch.show([view], workers)
             if view.record.state not in ACTIVE:
                 return view
             if settings.private and not local.running(settings):

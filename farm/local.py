@@ -58,7 +58,7 @@ def open_store(settings: Settings) -> Store:
                 "check FARM_BROKER_URL and that it runs",
             ) from None
         return store
-    store = Store(connect(broker.url(settings.home)))
+    store = Store(connect(broker.url(settings.home), patience_s=0))
     deadline = time.monotonic() + START_S
     started = 0.0
     while time.monotonic() < deadline:

@@ -460,8 +460,12 @@ class Store:
         """Be, or stay, the one controller."""
         return bool(self._lock(keys=[LOCK], args=[holder, int(ttl_s * 1000)]))
 
+    def holder(self) -> str:
+        """Who holds the controller's lock; "" for nobody."""
+        return str(self.client.get(LOCK) or "")
+
     def unlock(self, holder: str) -> None:
-        if self.client.get(LOCK) == holder:
+        if self.holder() == holder:
             self.client.delete(LOCK)
 
     def queue_length(self, queue: str) -> int:

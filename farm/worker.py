@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import socket
 import sys
 import threading
@@ -87,6 +88,9 @@ def _run(app: Any, runner: Runner, job: str, task: str) -> str:
         outcome = runner.run(job, task)
         if outcome == "bounce":
             send(app, runner.role, job, task)
+            # Leave the others time to take it. Chance, or two workers with a task each that is
+            # for the other one would pick up their own again for ever.
+            runner.stop.wait(random.uniform(0.1, 0.9))
         log.info("%s %s %s", job, task, outcome)
         return outcome
     except Exception:

@@ -95,7 +95,7 @@ class Farm:
 
     def controller(self) -> psutil.Process:
         with self.store() as store:
-            return psutil.Process(int(store.client.get("farm:controller").split(":")[1]))
+            return psutil.Process(int(store.holder().split()[1]))
 
     def redis(self) -> psutil.Process:
         return psutil.Process(int((self.home / "redis" / "pid").read_text()))

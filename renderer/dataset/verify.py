@@ -8,6 +8,7 @@ the seed, the whole against the job.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import mmap
 import multiprocessing
@@ -17,6 +18,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -31,7 +33,7 @@ from renderer.members import decode_member, pixels_hash
 Progress = Callable[["Report", int], None]
 
 # Starting a process costs as much as checking some tens of samples.
-BYTES_PER_PROCESS = 32_000_000
+BYTES_PER_PROCESS = 64_000_000
 
 
 @dataclass(kw_only=True)
@@ -106,14 +108,20 @@ def _checked(work: Sequence[ShardWork], processes: int) -> Iterator[Report]:
     if processes == 1 or len(work) < 2:
         yield from map(check_shard, work)
         return
+    left = dict(enumerate(work))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        futures = {pool.submit(check_shard, one): number for number, one in left.items()}
         try:
-            for future in as_completed([pool.submit(check_shard, one) for one in work]):
+            for future in as_completed(futures):
                 yield future.result()
+                del left[futures[future]]
+        except BrokenProcessPool:
+            pass  # no process can be started, or one was killed for its memory: go on in this one
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    yield from map(check_shard, left.values())
 
 
 def _one_thread() -> None:
@@ -287,7 +295,7 @@ def _check_shard(
 
     if len(view) != entry["bytes"]:
         wrong("size", f"{len(view)} bytes, {entry['bytes']} expected")
-    if (is_ := storage.sha256(view)) != entry["sha256"]:
+    if (is_ := hashlib.sha256(view).hexdigest()) != entry["sha256"]:
         wrong("sha256", f"{is_[:12]}, the index says {entry['sha256'][:12]}")
     if sidecar is None:
         return

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from in_process import run_job  # noqa: E402
-from meshes import bumpy_spheres  # noqa: E402
+from in_process import run_job
+from meshes import bumpy_spheres
 
 SAMPLES = (1, 4, 16, 32)
 

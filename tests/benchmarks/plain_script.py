@@ -1,6 +1,6 @@
 """The baseline: a Blender script as people write it. One process, one model, one write per view.
 
-    python plain_script.py MODEL.obj OUT VIEWS THREADS
+python plain_script.py MODEL.obj OUT VIEWS THREADS
 """
 
 from __future__ import annotations

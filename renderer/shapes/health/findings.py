@@ -35,6 +35,14 @@ class Findings:
         if reason not in self.warnings:
             self.warnings.append(reason)
 
+    def take(self, part: Findings) -> None:
+        """The problems, warnings and extent of a part; not its counts."""
+        for reason in part.problems:
+            self.problem(reason)
+        for reason in part.warnings:
+            self.warn(reason)
+        self.low, self.high = np.minimum(self.low, part.low), np.maximum(self.high, part.high)
+
     def add_faces(self, corners: NDArray[Any]) -> None:
         """Polygons by their numbers of corners [faces]; those below three are no faces."""
         real = corners[corners >= 3]

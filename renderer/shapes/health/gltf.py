@@ -41,10 +41,12 @@ EXTENSIONS = {
     "KHR_texture_transform",
 }
 DRACO = "KHR_draco_mesh_compression"
-DEEPEST = 300  # nodes within nodes; Blender's importer recurses, Python ends at 1000 frames
+DEEPEST = 900  # nodes within nodes: as many were seen to work; Python's recursion ends at 1000
+LENGTHS = {"matrix": 16, "translation": 3, "rotation": 4, "scale": 3, "baseColorFactor": 4,
+           "emissiveFactor": 3}  # fmt: skip
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-TRIANGLES, STRIP, FAN = 4, 5, 6
+LINES, TRIANGLES, STRIP, FAN = 1, 4, 5, 6
 
 INT, NUMBER, TEXT, LIST, OBJECT = int, (int, float), str, list, dict
 # Types of the fields that Blender's importer insists on, by the kind of object they are in.
@@ -100,8 +102,7 @@ class _Document:
             for number, one in enumerate(self.all(kind)):
                 _check_types(one, {"name": TEXT, **fields}, f"{kind}[{number}]")
         self.embedded = _binary_chunk(self.path)
-        for number in range(len(self.all("accessors"))):
-            self.array(number)
+        self._check_links()
         for mesh in self._meshes_by_nodes():
             vertices, faces, triangles = self._mesh(mesh)
             self.findings.vertices += vertices
@@ -151,6 +152,27 @@ class _Document:
             raise ValueError(f"nodes lie {max(depth)} deep in one another")
         return [node["mesh"] for node in nodes if "mesh" in node]
 
+    def _check_links(self) -> None:
+        """Raises ValueError where something names what is not there, as Blender then would."""
+        for number, material in enumerate(self.all("materials")):
+            where = f"materials[{number}]"
+            for of in (material, material.get("pbrMetallicRoughness", {})):
+                for name, value in of.items():
+                    if name.endswith("Texture"):
+                        self.one("textures", value.get("index"), f"{where}.{name}")
+        for number, texture in enumerate(self.all("textures")):
+            if "source" in texture:
+                self.one("images", texture["source"], f"textures[{number}]")
+        for number, skin in enumerate(self.all("skins")):
+            if "inverseBindMatrices" in skin:
+                self.array(skin["inverseBindMatrices"])
+            for joint in skin.get("joints", []):
+                self.one("nodes", joint, f"skins[{number}]")
+        for animation in self.all("animations"):
+            for sampler in animation.get("samplers", []) if animation.get("channels") else ():
+                for end in ("input", "output"):
+                    self.array(_of(sampler, end, int, -1))
+
     def _mesh(self, number: int) -> tuple[int, int, int]:
         """Vertices, faces and triangles of a mesh; checked once."""
         if number not in self.counted:
@@ -160,54 +182,61 @@ class _Document:
                 where = f"meshes[{number}].primitives[{n}]"
                 _check_types(primitive, PRIMITIVE, where)
                 self._primitive(primitive, parts, where)
-            for reason in parts.problems:
-                self.findings.problem(reason)
-            for reason in parts.warnings:
-                self.findings.warn(reason)
-            self.findings.low = np.minimum(self.findings.low, parts.low)
-            self.findings.high = np.maximum(self.findings.high, parts.high)
+            self.findings.take(parts)
             self.counted[number] = (parts.vertices, parts.faces, parts.triangles)
         return self.counted[number]
 
     def _primitive(self, primitive: dict[str, Any], parts: Findings, where: str) -> None:
-        mode = primitive.get("mode", TRIANGLES)
         attributes = _of(primitive, "attributes", dict, {})
-        if mode not in (TRIANGLES, STRIP, FAN):
-            parts.warn("points or lines are left out")
-            return
         if "POSITION" not in attributes:
             parts.warn("a primitive without POSITION is left out")
             return
-        position = self.one("accessors", attributes["POSITION"], where)
-        for name, accessor in attributes.items():
-            count = self.one("accessors", accessor, where).get("count")
-            if count != position["count"]:
-                raise ValueError(f"{where} has {position['count']} vertices and {count} of {name}")
-        index = primitive.get("indices")
-        corners = position if index is None else self.one("accessors", index, where)
-        if DRACO in _of(primitive, "extensions", dict, {}):
-            parts.vertices += position["count"]  # where the points lie only its decoder knows
-        else:
-            part = Findings()
-            points = self.array(attributes["POSITION"])
-            if points is None or points.shape[1] != 3:
-                raise ValueError(f"{where}: POSITION is no VEC3 with data")
-            bad = part.add_points(points)
-            used = np.arange(len(points)) if index is None else self.array(index)
-            if used is None:
-                raise ValueError(f"{where}: indices without data")
-            part.check_indices(used.ravel().astype(np.int64), bad)
-            for reason in part.problems:
-                parts.problem(reason)
-            for reason in part.warnings:
-                parts.warn(reason)
-            parts.low, parts.high = (
-                np.minimum(parts.low, part.low),
-                np.maximum(parts.high, part.high),
-            )
-            parts.vertices += part.vertices
-        triangles = corners["count"] // 3 if mode == TRIANGLES else max(0, corners["count"] - 2)
-        parts.add_faces(np.full(triangles, 3))
+        vertices = self._count(attributes["POSITION"], where)
+        for values in (attributes, *primitive.get("targets", [])):
+            for name, accessor in _of({"values": values}, "values", dict, {}).items():
+                count = self._count(accessor, where)
+                if count != vertices:
+                    raise ValueError(f"{where} has {vertices} vertices and {count} of {name}")
+                self.array(accessor)
+        if "material" in primitive:
+            self.one("materials", primitive["material"], where)
+        index = attributes["POSITION"] if "indices" not in primitive else primitive["indices"]
+        corners = self._count(index, where)
+        mode = primitive.get("mode", TRIANGLES)
+        if not 0 <= mode <= FAN or (mode == LINES and corners % 2) or (mode == FAN and corners < 3):
+            raise ValueError(f"{where}: {corners} corners in mode {mode}")
+        if mode not in (TRIANGLES, STRIP, FAN):
+            parts.warn("points or lines are left out")
+            return
+        if mode == TRIANGLES and corners % 3:
+            parts.warn("a last triangle has fewer than 3 corners")
+        if DRACO not in _of(primitive, "extensions", dict, {}):  # else its decoder alone knows
+            self._corners(primitive, parts, where)
+        parts.vertices += vertices
+        faces = corners // 3 if mode == TRIANGLES else max(0, corners - 2)
+        parts.faces += faces
+        parts.triangles += faces
+
+    def _count(self, accessor: Any, where: str) -> int:
+        count = self.one("accessors", accessor, where).get("count")
+        if not isinstance(count, int) or count < 0:
+            raise ValueError(f"accessors[{accessor}] without a count")
+        return count
+
+    def _corners(self, primitive: dict[str, Any], parts: Findings, where: str) -> None:
+        """Coordinates are numbers, and indices lead to them."""
+        points = self.array(primitive["attributes"]["POSITION"])
+        if points is None or points.shape[1] != 3:
+            raise ValueError(f"{where}: POSITION is no VEC3 with data")
+        used = (
+            self.array(primitive["indices"]) if "indices" in primitive else np.arange(len(points))
+        )
+        if used is None:
+            raise ValueError(f"{where}: indices without data")
+        part = Findings()  # of its own, for its indices count from its own first vertex
+        bad = part.add_points(points)
+        part.check_indices(used.ravel().astype(np.int64), bad)
+        parts.take(part)
 
     def array(self, number: int) -> NDArray[Any] | None:
         """Values [count, width] of an accessor; None: it has no data of its own (Draco).
@@ -324,6 +353,8 @@ def _check_types(one: Any, fields: dict[str, Any], where: str) -> None:
             _check_types(value, fields[name], f"{where}.{name}")
             continue
         else:
+            if name in LENGTHS and isinstance(value, list) and len(value) != LENGTHS[name]:
+                raise ValueError(f"{where}.{name} has {len(value)} numbers, not {LENGTHS[name]}")
             type = fields.get(name, object)
             # In Python True is an integer; in JSON it is none.
             wrong = not isinstance(value, type) or (

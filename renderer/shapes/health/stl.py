@@ -22,15 +22,16 @@ from renderer.shapes.references import References
 HEADER, TRIANGLE = 84, 50  # bytes
 LAYOUT = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 AT_ONCE = 1 << 16  # triangles, 3 MB
-BLOCK = 4 << 20  # bytes
+BLOCK = 1 << 20  # bytes
 
 
 def read(path: Path, needs: References, findings: Findings) -> None:
     size = os.stat(path).st_size
     with open(path, "rb") as file:
-        head = file.read(HEADER)
-        says = int.from_bytes(head[80:84], "little") if len(head) == HEADER else 0
-        if len(head) == HEADER and size == HEADER + TRIANGLE * says:
+        head = file.read(4096)
+        says = int.from_bytes(head[80:84], "little")
+        if size == HEADER + TRIANGLE * says:
+            file.seek(HEADER)
             while len(part := np.fromfile(file, LAYOUT, AT_ONCE)):
                 _add(part["corners"].reshape(-1, 3).astype(np.float64), findings)
         elif head.lstrip().startswith((b"solid", b"facet")) and b"\0" not in head:

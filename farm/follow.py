@@ -18,7 +18,7 @@ from farm.settings import Settings
 from farm.store import Store
 from farm.watch import Watch
 
-POLL_S = 0.25
+POLL_S = 0.4
 RECONNECT_S = 3.0  # a Redis away for longer may be a farm that ended: start it again
 LISTED = 10  # failures told at the end; `farm logs` has all
 
@@ -80,7 +80,9 @@ def _watch(
                 return None
             workers = store.workers(settings.worker_dead_s)
             answered = time.monotonic()
-            if not (view.record.fault == "use" and not view.total):  # told in one line, at the end
+            if view.record.fault == "use" and not view.total:
+                watch.clear()  # it is told in one line, at the end
+            else:
                 watch.show([view], workers)
             if view.record.state not in ACTIVE:
                 return view

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PLAIN_S = 5.0  # between two lines where nobody watches live
-QUIET_S = 2.0  # planning that is shorter than this is not worth a line
+QUIET_S = 15.0  # a start that is shorter than this is not worth a line
 COLOURS = {
     "running": "green",
     "done": "green",
@@ -41,7 +41,7 @@ class Watch:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), refresh_per_second=8, transient=False)
+            self._live = Live(console=Console(stderr=True), auto_refresh=False)
             self._live.start()
         return self
 
@@ -56,7 +56,8 @@ class Watch:
 
     def show(self, views: Sequence[View], workers: Sequence[WorkerRecord]) -> None:
         if self._live:
-            self._live.update(picture(views, workers))
+            # Drawing costs milliseconds that rendering would use: only when asked, twice a second.
+            self._live.update(picture(views, workers), refresh=True)
             return
         now = time.monotonic()
         planning = all(view.record.state == SUBMITTED for view in views)
@@ -66,6 +67,11 @@ class Watch:
         if line != self._last and now - self._told >= PLAIN_S:
             self._told, self._last = now, line
             print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the live view away."""
+        if self._live:
+            self._live.update("", refresh=True)
 
     def say(self, line: str) -> None:
         """A line above the live view."""
@@ -196,7 +202,8 @@ def _foot(view: View) -> RenderableType:
 
     record, unit, facts = view.record, _unit(view), []
     if record.state == RUNNING:
-        facts.append(f"{record.rates[unit]:.1f} {unit}/s" if unit else "starting")
+        moves = unit and record.rates[unit] > 0
+        facts.append(f"{record.rates[unit]:.1f} {unit}/s" if moves else "starting")
         if view.eta_s is not None:
             facts.append(f"ETA {duration(view.eta_s)}")
     if view.tasks["total"]:

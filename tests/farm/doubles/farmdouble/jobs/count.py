@@ -1,7 +1,8 @@
 """A job kind without Blender: each item becomes a line of a text file.
 
 Items with a name of a certain kind behave badly, so that the farm can be tested:
-abort-*, exit-*, sleep-*, fat-*, bad-*, blank-*, raise-*; flaky-* fails on its first try.
+abort-*, exit-*, sleep-*, fat-*, full-*, bad-*, blank-*, raise-*, chatter-*;
+flaky-* fails on its first try.
 It keeps the promises of a real kind: fragments in .staging, products by rename, an index.
 """
 
@@ -188,6 +189,8 @@ def _work(job: Job, item: str, lease: Any) -> None:
     behaviour = item.partition("-")[0]
     if behaviour == "abort":
         os.abort()
+    if behaviour == "chatter":
+        os.write(1, b"Blender chatters here\n")
     if behaviour == "exit":
         os._exit(3)
     if behaviour == "sleep":

@@ -1,0 +1,446 @@
+"""A contact sheet of a dataset: what a person looks at first, and shows to others.
+
+A row is a shape: some views, then the passes of the first view and the point cloud from its camera.
+Where there are more shapes than rows make sense for, or nothing but pictures, a wall of first views
+takes their place.  Everything is drawn at twice its size and reduced, for smooth edges and letters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from renderer import storage
+from renderer.camera import project
+from renderer.dataset.info import info
+from renderer.dataset.origin import read_made
+from renderer.shards import Dataset, Sample, View
+
+Array = NDArray[Any]
+Colour = tuple[int, int, int]
+
+TWICE = 2
+TILE, GAP, MARGIN, LABEL = 168, 10, 48, 168
+"""Pixels of the finished sheet."""
+VIEWS = 4
+MOST_ROWS = 30
+WALL_WIDTH = 1920
+
+PAGE: Colour = (246, 247, 249)
+INK: Colour = (28, 33, 43)
+SOFT: Colour = (112, 120, 134)
+LINE: Colour = (222, 226, 232)
+CARD_TOP: Colour = (255, 255, 255)
+CARD_BOTTOM: Colour = (233, 237, 243)
+
+# Twelve hues that are told apart side by side, also by most people who are colour-blind.
+PARTS = np.array(
+    [
+        (0x4C, 0x78, 0xC8), (0xF2, 0x9E, 0x4C), (0x54, 0xA8, 0x7B), (0xD9, 0x5F, 0x5F),
+        (0x8C, 0x6B, 0xB8), (0xE8, 0xC5, 0x4A), (0x4F, 0xB3, 0xBF), (0xE0, 0x82, 0xA8),
+        (0x9A, 0x7B, 0x5B), (0x9B, 0xC5, 0x53), (0x6B, 0x7A, 0x99), (0xB5, 0x4A, 0x8F),
+    ],
+    np.uint8,
+)  # fmt: skip
+
+
+def preview(
+    folder: Path, out: Path, samples: int = 8, split: str | None = None, seed: int = 0
+) -> tuple[int, int]:
+    """Write a contact sheet as PNG; returns its width and height.
+
+    samples  how many shapes, of as many categories as there are
+    seed     of the choice
+
+    Raises FileNotFoundError where there is no dataset, ValueError where it has no samples.
+    """
+    if samples < 1:
+        raise ValueError(f"--samples {samples}: at least 1")
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out {out}: a contact sheet is a PNG; let its name end in .png")
+    dataset = Dataset(folder, split)
+    if not len(dataset):
+        raise ValueError(f"{folder} has no samples yet")
+    shown = _chosen(dataset, samples, seed)
+    columns = _columns(shown[0].sample)
+    wall = len(shown) > MOST_ROWS or len(columns) < 3
+    sheet = _wall(dataset, shown) if wall else _rows(dataset, shown, columns)
+    small = sheet.resize((sheet.width // TWICE, sheet.height // TWICE), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    storage.write(out, buffer.getvalue())
+    return small.size
+
+
+# --- which shapes ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    sample: Sample
+    category: str
+    split: str
+
+
+def _chosen(dataset: Dataset, samples: int, seed: int) -> list[Shown]:
+    """A mixture of the categories: one of each in turn, drawn by hash, in order of category."""
+    try:
+        shapes = read_made(dataset.folder, dataset.index).shapes
+    except FileNotFoundError:
+        shapes = {}
+    by_category: dict[str, list[tuple[str, int]]] = {}
+    for number, (key, _) in enumerate(_keys(dataset)):
+        category = str(shapes.get(key, {}).get("category") or key.partition("-")[0])
+        digest = hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
+        by_category.setdefault(category, []).append((digest, number))
+    groups = sorted(
+        ((category, sorted(same)) for category, same in by_category.items()),
+        key=lambda group: hashlib.sha256(f"{seed} {group[0]}".encode()).digest(),
+    )
+    turns = [
+        (turn, order, category, same[turn][1])
+        for order, (category, same) in enumerate(groups)
+        for turn in range(min(len(same), samples))
+    ]
+    picked = sorted(sorted(turns)[:samples], key=lambda one: (one[2], one[0]))
+    splits = [split for _, split in _keys(dataset)]
+    return [
+        Shown(sample=dataset[number], category=category, split=splits[number])
+        for _, _, category, number in picked
+    ]
+
+
+def _keys(dataset: Dataset) -> list[tuple[str, str]]:
+    """Key and split of every sample."""
+    return [
+        (entry["key"], shard["split"])
+        for number, shard in enumerate(dataset.shards)
+        for entry in dataset.sidecar(number)["samples"]
+    ]
+
+
+# --- the sheet ---------------------------------------------------------------------------------
+
+
+def _columns(sample: Sample) -> list[str]:
+    """`view 0` ..., then the passes of the first view, as far as the sample has them."""
+    first = sample.views[0]
+    passes = [kind for kind in ("depth", "normal", "albedo", "mask") if first.has(kind)]
+    if "points.npy" in sample.members and "world_to_camera" in first.meta:
+        passes.append("points")
+    views = min(len(sample.views), VIEWS if passes else 2 * VIEWS)
+    return [*(f"view {number}" for number in range(views)), *passes]
+
+
+TITLES = {
+    "depth": "depth",
+    "normal": "normals",
+    "albedo": "albedo",
+    "mask": "parts",
+    "points": "point cloud",
+}
+
+
+def _rows(dataset: Dataset, shown: Sequence[Shown], columns: Sequence[str]) -> Image.Image:
+    views = sum(column.startswith("view") for column in columns)
+    # A wider gap sets the passes apart from the views.
+    lefts = [
+        MARGIN + LABEL + n * (TILE + GAP) + (2 * GAP if n >= views else 0)
+        for n in range(len(columns))
+    ]
+    top = MARGIN + 108
+    width = lefts[-1] + TILE + MARGIN
+    height = top + len(shown) * (TILE + GAP) - GAP + MARGIN
+    sheet = _Sheet(max(width, 720), height)
+    _head(sheet, dataset)
+    for left, column in zip(lefts, columns, strict=True):
+        if column == "view 0":
+            sheet.text(left, top - 26, "views" if views > 1 else "view", 14, SOFT)
+        elif column in TITLES:
+            sheet.text(left, top - 26, TITLES[column], 14, SOFT)
+        if column == "depth":
+            _depth_bar(sheet, left + TILE - 96, top - 22)
+    for row, one in enumerate(shown):
+        y = top + row * (TILE + GAP)
+        sheet.text(MARGIN, y + TILE // 2 - 30, _fitting(one.category, 20, LABEL - 16), 20, INK)
+        name = str(one.sample.meta.get("shape", {}).get("id") or one.sample.key)
+        sheet.text(MARGIN, y + TILE // 2 - 2, _fitting(name, 12, LABEL - 20), 12, SOFT)
+        sheet.pill(MARGIN, y + TILE // 2 + 20, one.split, 11)
+        window = _window(one.sample, max(views, 1))
+        for left, column in zip(lefts, columns, strict=True):
+            sheet.tile(left, y, TILE, _picture(one.sample, column, window, TILE * TWICE))
+            if column.startswith("view") and "azimuth_deg" in one.sample.meta["views"][0]:
+                view = one.sample.views[int(column[5:])]
+                angles = f"{view.azimuth_deg:.0f}°  {view.elevation_deg:+.0f}°"
+                sheet.text(left + 9, y + TILE - 19, angles, 10, (150, 157, 170))
+    return sheet.image
+
+
+def _wall(dataset: Dataset, shown: Sequence[Shown]) -> Image.Image:
+    """First views side by side, as large as a sheet of talk size allows."""
+    gap = 6
+    room = WALL_WIDTH - 2 * MARGIN
+    across = max(1, math.ceil(math.sqrt(len(shown) * 16 / 9)))
+    tile = max(48, min(240, (room + gap) // across - gap))
+    across = min(max(1, (room + gap) // (tile + gap)), len(shown))
+    down = math.ceil(len(shown) / across)
+    top = MARGIN + 92
+    width = max(2 * MARGIN + across * (tile + gap) - gap, 720)
+    sheet = _Sheet(width, top + down * (tile + gap) - gap + MARGIN)
+    _head(sheet, dataset)
+    for number, one in enumerate(shown):
+        y, x = divmod(number, across)
+        picture = _picture(one.sample, "view 0", _window(one.sample, 1), tile * TWICE)
+        sheet.tile(MARGIN + x * (tile + gap), top + y * (tile + gap), tile, picture)
+    return sheet.image
+
+
+def _head(sheet: _Sheet, dataset: Dataset) -> None:
+    facts = info(dataset.folder)
+    sheet.text(MARGIN, MARGIN - 10, dataset.folder.resolve().name, 34, INK)
+    categories = {category for by in facts["splits"].values() for category in by}
+    order = {"train": 0, "val": 1, "test": 2}
+    splits = sorted(facts["splits"].items(), key=lambda item: (order.get(item[0], 3), item[0]))
+    parts = [
+        _count(facts["samples"], "shape", "shapes"),
+        _count(facts["images"], "image", "images"),
+        _count(len(categories), "category", "categories"),
+        ",  ".join(f"{split} {sum(by.values()):,}" for split, by in splits),
+        " x ".join(map(str, facts["size"] or [])) + " px",
+    ]
+    if dataset.split:
+        parts.insert(0, f"split {dataset.split}")
+    if not facts["complete"]:
+        parts.append("still growing")
+    sheet.text(MARGIN, MARGIN + 36, "    ·    ".join(parts), 15, SOFT)
+    sheet.text(sheet.width - MARGIN, MARGIN + 4, facts["id"][:12], 15, SOFT, right=True)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _depth_bar(sheet: _Sheet, x: int, y: int) -> None:
+    ramp = depth_colours(np.linspace(0, 1, 48 * TWICE)[None].repeat(5 * TWICE, axis=0))
+    sheet.text(x, y - 4, "near", 10, SOFT)
+    sheet.image.paste(Image.fromarray(ramp), ((x + 26) * TWICE, (y + 1) * TWICE))
+    sheet.text(x + 78, y - 4, "far", 10, SOFT)
+
+
+class _Sheet:
+    """A page drawn at twice its size; positions and sizes are those of the finished sheet."""
+
+    def __init__(self, width: int, height: int):
+        self.width = width
+        self.image = Image.new("RGB", (width * TWICE, height * TWICE), PAGE)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def text(
+        self, x: int, y: int, text: str, size: int, colour: Colour, *, right: bool = False
+    ) -> None:
+        anchor = "ra" if right else "la"
+        at = (x * TWICE, y * TWICE)
+        self._draw.text(at, text, colour, _font(size), anchor=anchor)
+
+    def pill(self, x: int, y: int, text: str, size: int) -> None:
+        """A word on a rounded ground."""
+        width = _font(size).getlength(text) + 16 * TWICE
+        box = (x * TWICE, y * TWICE, x * TWICE + width, (y + size + 8) * TWICE)
+        self._draw.rounded_rectangle(box, radius=(size + 8) * TWICE / 2, fill=(228, 232, 239))
+        middle = (x * TWICE + width / 2, (y + (size + 8) / 2) * TWICE)
+        self._draw.text(middle, text, SOFT, _font(size), anchor="mm")
+
+    def tile(self, x: int, y: int, size: int, picture: Array | None) -> None:
+        """A card with a picture [2 size, 2 size, 4] on it."""
+        side = size * TWICE
+        ramp = np.linspace(0, 1, side)[:, None, None]
+        card = np.array(CARD_TOP) * (1 - ramp) + np.array(CARD_BOTTOM) * ramp
+        card = np.broadcast_to(card, (side, side, 3))
+        if picture is not None:
+            alpha = picture[..., 3:] / 255.0
+            card = picture[..., :3] * alpha + card * (1 - alpha)
+        shape = Image.new("L", (side, side), 0)
+        radius = max(2, round(size * 0.045)) * TWICE
+        ImageDraw.Draw(shape).rounded_rectangle((0, 0, side - 1, side - 1), radius, fill=255)
+        at = (x * TWICE, y * TWICE)
+        self.image.paste(Image.fromarray(np.rint(card).astype(np.uint8)), at, shape)
+        box = (*at, at[0] + side - 1, at[1] + side - 1)
+        self._draw.rounded_rectangle(box, radius, outline=LINE, width=TWICE)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size * TWICE)
+
+
+def _fitting(text: str, size: int, width: int) -> str:
+    """The text, cut with an ellipsis where it is wider than `width`."""
+    font = _font(size)
+    if font.getlength(text) <= width * TWICE:
+        return text
+    while text and font.getlength(text + "…") > width * TWICE:
+        text = text[:-1]
+    return text + "…"
+
+
+# --- the pictures ------------------------------------------------------------------------------
+
+Window = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the image: what of it is shown."""
+
+
+def _window(sample: Sample, views: int) -> Window:
+    """A square that holds the shape in all the views shown, with a margin; it may reach past the
+    image. A photograph that goes to its borders is shown whole.
+    """
+    width, height = sample.meta["size"]
+    boxes = [view.meta["bbox"] for view in sample.views[:views]]
+    cx, cy = width / 2, height / 2
+    reach = max(max(cx - x0, x1 - cx, cy - y0, y1 - cy) for x0, y0, x1, y1 in boxes)
+    half = max(reach * 1.12, 0.1 * max(width, height))
+    if reach >= max(width, height) / 2:
+        half = reach
+    return cx - half, cy - half, cx + half, cy + half
+
+
+def _picture(sample: Sample, column: str, window: Window, side: int) -> Array:
+    """[side, side, 4] straight alpha, of one column."""
+    if column.startswith("view"):
+        return _fit(sample.views[int(column[5:])].rgba, window, side)
+    first = sample.views[0]
+    if column == "points":
+        return draw_points(sample, window, side)
+    colours = {"depth": _depth, "normal": _normal, "albedo": _albedo, "mask": _mask}[column](first)
+    return _fit(np.dstack([colours, first.rgba[..., 3]]), window, side)
+
+
+def _fit(image: Array, window: Window, side: int) -> Array:
+    """The window of an RGBA image [H, W, 4] at side x side; colours do not bleed at the edges."""
+    x0, y0, x1, _ = window
+    scale = side / (x1 - x0)
+    alpha = image[..., 3:].astype(np.float32) / 255
+    whole = np.concatenate([image[..., :3] * alpha, image[..., 3:]], axis=2).astype(np.float32)
+    if scale < 1:  # warpAffine takes single pixels only
+        smaller = (max(1, round(whole.shape[1] * scale)), max(1, round(whole.shape[0] * scale)))
+        sx, sy = smaller[0] / whole.shape[1], smaller[1] / whole.shape[0]
+        whole = cv2.resize(whole, smaller, interpolation=cv2.INTER_AREA)
+        x0, y0, scale = x0 * sx, y0 * sy, 1.0
+    # Few large pixels are shown as they are, not as a blur.
+    how = cv2.INTER_NEAREST if scale > 8 else cv2.INTER_CUBIC
+    # Pixel centres are at half-integers, warpAffine's at integers.
+    shift = [0.5 * scale - 0.5 - x0 * scale, 0.5 * scale - 0.5 - y0 * scale]
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    fitted = cv2.warpAffine(whole, matrix, (side, side), flags=how)
+    alpha = fitted[..., 3:].clip(0, 255)
+    colour = fitted[..., :3] * 255 / np.maximum(alpha, 1)
+    fitted = np.concatenate([colour.clip(0, 255), alpha], axis=2)
+    return np.asarray(np.rint(fitted), np.uint8)
+
+
+def depth_colours(far: Array) -> Array:
+    """[H, W, 3] of [H, W] from 0 (near) to 1 (far): light to dark, evenly to the eye."""
+    # The ends of the map are cut off: nearly white and nearly black are lost on a page.
+    level = np.rint((0.90 - 0.78 * far) * 255).clip(0, 255).astype(np.uint8)
+    mapped = cv2.applyColorMap(level, cv2.COLORMAP_MAGMA)
+    return np.asarray(cv2.cvtColor(mapped, cv2.COLOR_BGR2RGB))
+
+
+def _depth(view: View) -> Array:
+    depth = view.depth
+    hit = depth > 0
+    if not hit.any():
+        return depth_colours(np.zeros_like(depth))
+    near, far = np.percentile(depth[hit], [0.5, 99.5])
+    return depth_colours(((depth - near) / max(far - near, 1e-6)).clip(0, 1))
+
+
+def _normal(view: View) -> Array:
+    return np.asarray(np.rint((view.normal + 1) * 127.5), np.uint8)
+
+
+def _albedo(view: View) -> Array:
+    return view.albedo
+
+
+def _mask(view: View) -> Array:
+    """Parts in distinct colours, shaded a little where there are normals."""
+    colours = PARTS[(view.mask.astype(np.int64) - 1) % len(PARTS)]
+    if not view.has("normal") or "world_to_camera" not in view.meta:
+        return np.asarray(colours)
+    facing = np.abs(view.normal @ view.world_to_camera[2, :3])[..., None]
+    shaded = colours * (0.72 + 0.28 * facing) + 12 * facing
+    return np.asarray(np.rint(shaded).clip(0, 255), np.uint8)
+
+
+FILL = 0.85
+"""Of the shape's area that the balls have together: dense, and single ones are still seen."""
+
+
+def draw_points(sample: Sample, window: Window, side: int) -> Array:
+    """[side, side, 4] the cloud from the first view's camera, as little shaded balls.
+
+    Points behind the surface, where depth tells of it, are left out.
+    """
+    view = sample.views[0]
+    radius = max(1.5, side / 120)
+    scale = side / (window[2] - window[0])
+    pixels, depth = project(sample.points, view.world_to_camera, view.intrinsics)
+    seen = np.arange(len(depth))
+    if view.has("depth"):
+        seen = np.flatnonzero(~_behind(view, pixels, depth))
+    area = float((view.rgba[..., 3] > 0).sum()) * scale**2
+    # Points are in random order, so every so-many-th are uniform too.
+    seen = seen[:: max(1, round(len(seen) / max(1, FILL * area / (np.pi * radius**2))))]
+    cloud, pixels, depth = sample.points[seen], pixels[seen], depth[seen]
+    at = (pixels - window[:2]) * scale
+    height = (cloud[:, 1:2] - cloud[:, 1].min()) / max(float(np.ptp(cloud[:, 1])), 1e-6)
+    colours = np.array((36, 62, 128)) * (1 - height) + np.array((88, 196, 190)) * height
+    if "normals.npy" in sample.members:
+        eye = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
+        towards = eye - cloud
+        towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+        facing = np.abs((sample.normals[seen] * towards).sum(axis=1))[:, None]
+        colours = colours * (0.58 + 0.5 * facing)
+    return _balls(at, depth, colours, side, radius)
+
+
+def _behind(view: View, pixels: Array, depth: Array) -> Array:
+    """[N] whether points lie behind what the view's depth shows."""
+    # The farthest of the neighbours: at an edge a point is not behind what it lies beside.
+    surface = cv2.dilate(view.depth, np.ones((3, 3), np.uint8))
+    rows, columns = surface.shape
+    column, row = np.floor(pixels).astype(np.int64).T
+    near = surface[row.clip(0, rows - 1), column.clip(0, columns - 1)]
+    return np.asarray(depth > near + 0.02)
+
+
+def _balls(at: Array, depth: Array, colours: Array, side: int, radius: float) -> Array:
+    """Shaded balls of colours [N, 3] at pixels [N, 2], nearer ones before farther ones."""
+    reach = math.ceil(radius)
+    grid = np.arange(-reach, reach + 1)
+    dy, dx = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
+    squared = (dx**2 + dy**2) / radius**2
+    disc = squared <= 1
+    dy, dx, bulge = dy[disc], dx[disc], np.sqrt(1 - squared[disc])
+    # Lit from the upper left, as a ball is.
+    light = 0.70 + 0.34 * bulge - 0.14 * (dx + dy) / radius
+    column = (np.floor(at[:, :1]) + dx).astype(np.int64).ravel()
+    row = (np.floor(at[:, 1:]) + dy).astype(np.int64).ravel()
+    shade = (colours[:, None, :] * light[None, :, None]).reshape(-1, 3)
+    distance = (depth[:, None] - 1e-4 * bulge[None]).ravel()
+    inside = (column >= 0) & (column < side) & (row >= 0) & (row < side) & (distance > 0)
+    order = np.flatnonzero(inside)[np.argsort(-distance[inside], kind="stable")]
+    image = np.zeros((side, side, 4), np.uint8)
+    # Of several values for one pixel the last stands: the nearest.
+    image[row[order], column[order], :3] = np.rint(shade[order]).clip(0, 255)
+    image[row[order], column[order], 3] = 255
+    return image

@@ -10,22 +10,10 @@ from typing import Any
 
 from celery import Celery
 
-from farm import broker
+from farm.address import celery_url
 from farm.settings import Settings
 
 TASK = "farm.run"
-
-
-def redis_url(settings: Settings) -> str:
-    """Where the farm's Redis is, for redis-py."""
-    return settings.broker_url or broker.url(settings.home)
-
-
-def celery_url(settings: Settings) -> str:
-    """The same Redis, as kombu writes it."""
-    if settings.broker_url:
-        return settings.broker_url
-    return f"redis+socket://{broker.socket_path(settings.home)}?virtual_host=0"
 
 
 def make_app(settings: Settings) -> Celery:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import gc
 import io
 import itertools
 import os
@@ -43,6 +44,9 @@ class Wrong(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(
+        100_000
+    )  # collecting while modules are imported takes a tenth of `farm status`
     try:
         return _main(words)
     except (Wrong, ValueError) as wrong:

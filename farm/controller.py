@@ -25,7 +25,8 @@ import kombu.exceptions
 import redis
 
 from farm import kinds
-from farm.app import make_app, redis_url, send
+from farm.address import redis_url
+from farm.app import make_app, send
 from farm.attempt import listed_failures, made_units
 from farm.child import die_with_parent
 from farm.errors import FarmBusy
@@ -49,10 +50,14 @@ class Controller:
         self.app = make_app(settings)
         self.holder = f"{_processes()} {os.getpid()} {uuid.uuid4().hex[:6]}"
         self.lives: dict[str, Life] = {}
+        self.sent = 0
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
 
-    def tick(self) -> None:
-        """One look at everything. Raises FarmBusy when another controller is at work."""
+    def tick(self) -> bool:
+        """One look at everything; whether tasks went out.
+
+        Raises FarmBusy when another controller is at work.
+        """
         if not self.store.lock(self.holder, LOCK_S):
             self._take_over()
         records = [record for record in self.store.jobs() if record.active]
@@ -62,6 +67,7 @@ class Controller:
         slots: dict[str, int] = {}
         for worker in workers:
             slots[worker.role] = slots.get(worker.role, 0) + 1
+        before = self.sent
         for record in records:
             try:
                 if record.id not in self.lives:
@@ -74,6 +80,7 @@ class Controller:
                 )
             except (ValueError, OSError, TypeError) as error:
                 self.fail(record.id, error)
+        return self.sent > before
 
     def fail(self, job: str, error: BaseException) -> None:
         """Stop a job: its storage or its specification will not do."""
@@ -229,6 +236,7 @@ class Life:
         names = self.store.dispatch(self.id, room - used)
         for name in names:
             send(self.controller.app, self.kind.role, self.id, name)
+            self.controller.sent += 1
         return used + len(names)
 
     def _take_in(self) -> None:
@@ -335,10 +343,12 @@ def allowed(most: str, whole: int) -> int:
 def control(settings: Settings, stop: threading.Event) -> int:
     """Be the controller until told to stop; waits while another one holds the lock."""
     controller = Controller(settings, Store(connect(redis_url(settings))))
-    waiting = False
-    while not stop.wait(settings.tick_s):
+    waiting, pause_s = False, settings.tick_s
+    while not stop.wait(pause_s):
+        pause_s = settings.tick_s
         try:
-            controller.tick()
+            if controller.tick():  # tasks are short: look again soon, or workers wait for us
+                pause_s /= 4
             waiting = False
         except FarmBusy as busy:
             if not waiting:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import redis
 
 from farm import broker, machine
-from farm.app import celery_url, redis_url
+from farm.address import celery_url, redis_url
 from farm.child import die_with_parent
 from farm.errors import BrokerFailed
 from farm.settings import Settings, load

@@ -24,7 +24,8 @@ from celery import signals
 from celery.platforms import SecurityWarning
 
 from farm import kinds
-from farm.app import TASK, make_app, redis_url, send
+from farm.address import redis_url
+from farm.app import TASK, make_app, send
 from farm.attempt import Now, Runner
 from farm.child import die_with_parent
 from farm.records import WorkerRecord

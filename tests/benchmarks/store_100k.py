@@ -65,12 +65,15 @@ def record(home: Path, number: int) -> dict[str, tuple[float, float]]:
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     theirs = psutil.Process(server.pid).memory_info().rss
     environment = {**os.environ, "FARM_BROKER_URL": broker.url(home)}
-    started = time.perf_counter()
-    status = subprocess.run(
-        [sys.executable, "-m", "farm.cli", "status", "--json"],
-        env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    status_s = time.perf_counter() - started
+    times = []
+    for _ in range(3):  # the first reads modules from a cold disk
+        started = time.perf_counter()
+        status = subprocess.run(
+            [sys.executable, "-m", "farm.cli", "status", "--json"],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        times.append(time.perf_counter() - started)
+    status_s = min(times)
     assert json.loads(status.stdout)["jobs"][0]["tasks"]["waiting"] == number
     store.client.close()
     server.terminate()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,33 +67,115 @@ class Plan:
 
 
 PLANS = {
-    "sedan": Plan(length=(4.5, 4.9), width=(1.78, 1.88), height=(1.40, 1.48), wheel=(0.31, 0.34),
-                  clearance=0.19, belt=0.64, hood=0.53, deck=0.63, cabin=(0.11, 0.27, 0.57, 0.74)),
-    "hatchback": Plan(length=(3.7, 4.2), width=(1.68, 1.78), height=(1.45, 1.55),
-                      wheel=(0.29, 0.32), clearance=0.18, belt=0.60, hood=0.54, deck=0.60,
-                      cabin=(0.015, 0.13, 0.56, 0.77), axles=(0.17, 0.82)),
-    "suv": Plan(length=(4.4, 4.8), width=(1.84, 1.95), height=(1.68, 1.82), wheel=(0.37, 0.41),
-                clearance=0.27, belt=0.62, hood=0.57, deck=0.62, cabin=(0.015, 0.08, 0.58, 0.72),
-                axles=(0.19, 0.81), lean=10),
-    "sports": Plan(length=(4.2, 4.6), width=(1.84, 1.95), height=(1.16, 1.26), wheel=(0.32, 0.35),
-                   clearance=0.13, belt=0.66, hood=0.50, deck=0.67, cabin=(0.10, 0.33, 0.48, 0.68),
-                   axles=(0.19, 0.79), lean=22, doors=1),
-    "van": Plan(length=(4.6, 5.3), width=(1.85, 1.98), height=(1.90, 2.15), wheel=(0.32, 0.35),
-                clearance=0.21, belt=0.56, hood=0.47, deck=0.56, cabin=(0.01, 0.03, 0.72, 0.86),
-                axles=(0.18, 0.83), lean=5),
-    "pickup": Plan(length=(5.1, 5.6), width=(1.86, 2.0), height=(1.74, 1.88), wheel=(0.38, 0.43),
-                   clearance=0.30, belt=0.62, hood=0.58, deck=0.42,
-                   cabin=(0.38, 0.42, 0.60, 0.71), axles=(0.2, 0.81), lean=10),
-    "estate": Plan(length=(4.5, 4.9), width=(1.76, 1.86), height=(1.44, 1.52), wheel=(0.31, 0.34),
-                   clearance=0.19, belt=0.62, hood=0.54, deck=0.62,
-                   cabin=(0.012, 0.10, 0.58, 0.75), axles=(0.2, 0.8)),
-}  # fmt: skip
+    "sedan": Plan(
+        length=(4.5, 4.9),
+        width=(1.78, 1.88),
+        height=(1.40, 1.48),
+        wheel=(0.31, 0.34),
+        clearance=0.19,
+        belt=0.64,
+        hood=0.53,
+        deck=0.63,
+        cabin=(0.11, 0.27, 0.57, 0.74),
+    ),
+    "hatchback": Plan(
+        length=(3.7, 4.2),
+        width=(1.68, 1.78),
+        height=(1.45, 1.55),
+        wheel=(0.29, 0.32),
+        clearance=0.18,
+        belt=0.60,
+        hood=0.54,
+        deck=0.60,
+        cabin=(0.015, 0.13, 0.56, 0.77),
+        axles=(0.17, 0.82),
+    ),
+    "suv": Plan(
+        length=(4.4, 4.8),
+        width=(1.84, 1.95),
+        height=(1.68, 1.82),
+        wheel=(0.37, 0.41),
+        clearance=0.27,
+        belt=0.62,
+        hood=0.57,
+        deck=0.62,
+        cabin=(0.015, 0.08, 0.58, 0.72),
+        axles=(0.19, 0.81),
+        lean=10,
+    ),
+    "sports": Plan(
+        length=(4.2, 4.6),
+        width=(1.84, 1.95),
+        height=(1.16, 1.26),
+        wheel=(0.32, 0.35),
+        clearance=0.13,
+        belt=0.66,
+        hood=0.50,
+        deck=0.67,
+        cabin=(0.10, 0.33, 0.48, 0.68),
+        axles=(0.19, 0.79),
+        lean=22,
+        doors=1,
+    ),
+    "van": Plan(
+        length=(4.6, 5.3),
+        width=(1.85, 1.98),
+        height=(1.90, 2.15),
+        wheel=(0.32, 0.35),
+        clearance=0.21,
+        belt=0.56,
+        hood=0.47,
+        deck=0.56,
+        cabin=(0.01, 0.03, 0.72, 0.86),
+        axles=(0.18, 0.83),
+        lean=5,
+    ),
+    "pickup": Plan(
+        length=(5.1, 5.6),
+        width=(1.86, 2.0),
+        height=(1.74, 1.88),
+        wheel=(0.38, 0.43),
+        clearance=0.30,
+        belt=0.62,
+        hood=0.58,
+        deck=0.42,
+        cabin=(0.38, 0.42, 0.60, 0.71),
+        axles=(0.2, 0.81),
+        lean=10,
+    ),
+    "estate": Plan(
+        length=(4.5, 4.9),
+        width=(1.76, 1.86),
+        height=(1.44, 1.52),
+        wheel=(0.31, 0.34),
+        clearance=0.19,
+        belt=0.62,
+        hood=0.54,
+        deck=0.62,
+        cabin=(0.012, 0.10, 0.58, 0.75),
+        axles=(0.2, 0.8),
+    ),
+}
 KINDS = ("sedan", "suv", "hatchback", "sports", "van", "pickup", "estate")
 
 COLORS = (
-    "#b3151b", "#1d4f9c", "#e9ebee", "#2b2d30", "#a9adb2", "#1f6b3f", "#e8b417", "#d9621e",
-    "#5c1a2b", "#6fa8d6", "#c9b98f", "#3d4c7a", "#0f8a8a", "#f2f2ee", "#7a1fa0", "#8fb339",
-)  # fmt: skip
+    "#b3151b",
+    "#1d4f9c",
+    "#e9ebee",
+    "#2b2d30",
+    "#a9adb2",
+    "#1f6b3f",
+    "#e8b417",
+    "#d9621e",
+    "#5c1a2b",
+    "#6fa8d6",
+    "#c9b98f",
+    "#3d4c7a",
+    "#0f8a8a",
+    "#f2f2ee",
+    "#7a1fa0",
+    "#8fb339",
+)
 
 
 class Shell:
@@ -115,22 +198,32 @@ class Shell:
         hood = plan.hood * dice.between(0.97, 1.05) * self.height
         deck = plan.deck * dice.between(0.98, 1.03) * self.height
         foot, front = plan.cabin[0], plan.cabin[3]
-        self._lower = np.array([
-            (0.0, deck - 0.03), (max(foot * 0.5, 0.004), deck), (max(foot, 0.02), max(deck, deck)),
-            *(((foot + 0.02), self.belt),) * (deck < self.belt - 0.1),
-            ((foot + front) / 2, self.belt), (front - 0.02, self.belt - 0.02),
-            (front + 0.45 * (1 - front), hood + 0.6 * (self.belt - hood) * 0.6), (0.97, hood),
-            (1.0, hood - 0.05),
-        ])  # fmt: skip
+        self._lower = np.array(
+            [
+                (0.0, deck - 0.03),
+                (max(foot * 0.5, 0.004), deck),
+                (max(foot, 0.02), deck),
+                *(((foot + 0.02), self.belt),) * (deck < self.belt - 0.1),
+                ((foot + front) / 2, self.belt),
+                (front - 0.02, self.belt - 0.02),
+                (front + 0.45 * (1 - front), hood + 0.6 * (self.belt - hood) * 0.6),
+                (0.97, hood),
+                (1.0, hood - 0.05),
+            ]
+        )
         rear, roof_rear, roof_front, cowl = plan.cabin
         shift = dice.between(-0.015, 0.015)
         crown = 0.03 * self.height
         roof = self.height - 0.012
-        self._roof = np.array([
-            (rear, self.belt - 0.05), (roof_rear + shift, roof - crown),
-            ((roof_rear + roof_front) / 2, roof), (roof_front + shift, roof - crown * 0.8),
-            (cowl, self.belt - 0.06),
-        ])  # fmt: skip
+        self._roof = np.array(
+            [
+                (rear, self.belt - 0.05),
+                (roof_rear + shift, roof - crown),
+                ((roof_rear + roof_front) / 2, roof),
+                (roof_front + shift, roof - crown * 0.8),
+                (cowl, self.belt - 0.06),
+            ]
+        )
 
     def place(self, share: float) -> float:
         return (share - 0.5) * self.length
@@ -141,13 +234,16 @@ class Shell:
     def plan_width(self, x: Floats) -> Floats:
         """Half the width along the car: narrower towards both ends."""
         u = np.abs(2 * self.share(x) - 1)
-        return self.width / 2 * (1 - 0.10 * u**5)
+        half: Floats = self.width / 2 * (1 - 0.10 * u**5)
+        return half
 
     def lower_top(self, x: Floats) -> Floats:
         return np.interp(self.share(x), self._lower[:, 0], self._lower[:, 1])
 
     def bottom(self, x: Floats) -> Floats:
-        low = self.clearance + 0.10 * np.clip((np.abs(2 * self.share(x) - 1) - 0.86) / 0.14, 0, 1)
+        low: Floats = self.clearance + 0.10 * np.clip(
+            (np.abs(2 * self.share(x) - 1) - 0.86) / 0.14, 0, 1
+        )
         for axle in self.axles:
             inside = np.clip(self.arch**2 - (x - axle) ** 2, 0, None)
             low = np.maximum(low, np.where(inside > 0, self.wheel + np.sqrt(inside), 0))
@@ -161,7 +257,8 @@ class Shell:
             np.interp(share + d * reach, self._roof[:, 0], self._roof[:, 1])
             for d in (-1, -0.5, 0, 0.5, 1)
         ]
-        return np.mean(around, axis=0)
+        height: Floats = np.mean(around, axis=0)
+        return height
 
     def bowed(self, points: Floats) -> Floats:
         """Nose and tail curved as seen from above."""
@@ -292,9 +389,9 @@ def _windows(car: Shell, kind: str, form: Dice) -> list[Part]:
     pane = glass()
     s = np.linspace(-0.9, 0.9, 13)[None, :]
     out = []
-    for front in (True, False):
-        low, high = car.rise(0.10, front), car.rise(0.88, front)
-        if kind == "van" and not front and form.chance(0.4):
+    for ahead in (True, False):
+        low, high = car.rise(0.10, ahead), car.rise(0.88, ahead)
+        if kind == "van" and not ahead and form.chance(0.4):
             continue
         x = np.linspace(low, high, 10)[:, None]
         # toward the roof in the plate's v
@@ -315,7 +412,7 @@ def _windows(car: Shell, kind: str, form: Dice) -> list[Part]:
     if closed:
         cuts = cuts[-2:]
     v = np.linspace(0.10, 0.97, 6)[:, None]
-    for a, b in zip(cuts, cuts[1:], strict=False):
+    for a, b in pairwise(cuts):
         x = np.linspace(a + 0.035, b - 0.035, 9)[None, :]
         out.append(both(plate(car.side(x, v), 0.022)))
     return [Part("glass", solid.creased(30), pane) for solid in out]
@@ -326,29 +423,63 @@ def _wheels(car: Shell, kind: str, form: Dice, finish: Dice) -> list[Part]:
     wide = form.between(0.19, 0.23) * (1.2 if kind == "sports" else 1.0)
     rim = r * form.between(0.62, 0.72)
     h = wide / 2
-    tyre = ring([(rim, -h * 0.8), (rim + 0.02, -h), (r - 0.03, -h), (r, -h + 0.035), (r, h - 0.035),
-                 (r - 0.03, h), (rim + 0.02, h), (rim, h * 0.8)], 36)  # fmt: skip
-    barrel = lathe(
-        [(0, -h * 0.8), (rim + 0.004, -h * 0.8), (rim + 0.004, h * 0.2), (0, h * 0.2)], 28
+    tyre = ring(
+        [
+            (rim, -h * 0.8),
+            (rim + 0.02, -h),
+            (r - 0.03, -h),
+            (r, -h + 0.035),
+            (r, h - 0.035),
+            (r - 0.03, h),
+            (rim + 0.02, h),
+            (rim, h * 0.8),
+        ],
+        32,
     )
-    lip = ring([(rim + 0.004, h * 0.25), (rim + 0.004, h * 0.9), (rim - 0.015, h * 0.9),
-                (rim - 0.03, h * 0.25)], 36)  # fmt: skip
+    barrel = lathe(
+        [(0, -h * 0.8), (rim + 0.004, -h * 0.8), (rim + 0.004, h * 0.2), (0, h * 0.2)], 24
+    )
+    lip = ring(
+        [
+            (rim + 0.004, h * 0.25),
+            (rim + 0.004, h * 0.9),
+            (rim - 0.015, h * 0.9),
+            (rim - 0.03, h * 0.25),
+        ],
+        28,
+    )
     spokes = []
     style = form.pick(["spokes", "spokes", "wide", "disc"])
     count = form.whole(5, 10) if style == "spokes" else form.whole(5, 6)
     if style == "disc":
-        spokes.append(lathe([(0, h * 0.3), (rim * 0.97, h * 0.3), (rim * 0.9, h * 0.6),
-                             (rim * 0.4, h * 0.55), (rim * 0.3, h * 0.8), (0, h * 0.8)], 28))  # fmt: skip
+        spokes.append(
+            lathe(
+                [
+                    (0, h * 0.3),
+                    (rim * 0.97, h * 0.3),
+                    (rim * 0.9, h * 0.6),
+                    (rim * 0.4, h * 0.55),
+                    (rim * 0.3, h * 0.8),
+                    (0, h * 0.8),
+                ],
+                28,
+            )
+        )
     else:
         across = rim * (0.16 if style == "spokes" else 0.42)
         for i in range(count):
-            bar = box(rim * 0.96, h * 0.4, across, 0.01).moved(rim * 0.5, h * 0.5)
+            bar = box(rim * 0.96, h * 0.4, across, 0.01 if count < 7 else 0.0).moved(
+                rim * 0.5, h * 0.5
+            )
             spokes.append(bar.turned("y", 360 * i / count))
         spokes.append(cylinder(rim * 0.26, h * 0.5, 0.01, 20).moved(y=h * 0.55))
     black = finish.chance(0.2)
     alloy = metal("#26282b", "alloy") if black else metal("#c3c6ca", "alloy")
-    wheel = [(tyre.creased(30), rubber("tyre")), (barrel, matte("#17181a", "brake")),
-             (joined(lip, *spokes), alloy)]  # fmt: skip
+    wheel = [
+        (tyre.creased(30), rubber("tyre")),
+        (barrel, matte("#17181a", "brake")),
+        (joined(lip, *spokes), alloy),
+    ]
     out = []
     z = car.width / 2 - h - 0.012
     for axle in car.axles:
@@ -401,8 +532,8 @@ def _ends(
     zs = np.linspace(-wide / 2, wide / 2, 15)
     tall = form.between(0.08, 0.11)
     for sign, y in ((1, car.clearance + 0.20), (-1, car.clearance + 0.22)):
-        x = sign * (half - 0.045 - car.bow * (zs / (car.width / 2)) ** 2)
-        path = np.stack([x, np.full_like(zs, y), zs], axis=1)
+        xs = sign * (half - 0.045 - car.bow * (zs / (car.width / 2)) ** 2)
+        path = np.stack([xs, np.full_like(zs, y), zs], axis=1)
         out.append(Part("bumpers", tube(path, tall, 12, side=(0, 1, 0)), bumper))
     # grille
     grille = form.pick(["bars", "one", "wide"])
@@ -447,8 +578,11 @@ def _sides(car: Shell, kind: str, form: Dice, body: Material, dark: Material) ->
     elif kind == "pickup":
         gaps = [front, rear + 0.1]
     else:
-        gaps = [front + 0.02, (front + max(rear, car.axles[0])) / 2 + 0.1,
-                max(rear, car.axles[0]) + 0.15]  # fmt: skip
+        gaps = [
+            front + 0.02,
+            (front + max(rear, car.axles[0])) / 2 + 0.1,
+            max(rear, car.axles[0]) + 0.15,
+        ]
     ys = np.linspace(low, high, 5)
     lines, handles = [], []
     for gap in gaps:
@@ -458,8 +592,8 @@ def _sides(car: Shell, kind: str, form: Dice, body: Material, dark: Material) ->
         path = np.stack([np.full_like(ys, gap), ys, wide], axis=1)
         lines.append(tube(path, 0.010, 6, side=(1, 0, 0)))
     for gap in gaps[1:]:
-        wide = float(car.plan_width(np.array(gap)))
-        handles.append(box(0.16, 0.035, 0.05, 0.015).moved(gap + 0.18, high - 0.03, wide + 0.012))
+        z = float(car.plan_width(np.array(gap))) + 0.012
+        handles.append(box(0.16, 0.035, 0.05, 0.015).moved(gap + 0.18, high - 0.03, z))
     out.append(Part("body", both(joined(*lines)), matte("#0b0b0c", "gap")))
     out.append(
         Part("extras", both(joined(*handles)), dark if form.chance(0.5) else metal(name="chrome"))
@@ -486,11 +620,11 @@ def _extras(
         out.append(Part("interior", bed, matte("#2a2b2d", "bed")))
     if kind in ("suv", "estate") and form.chance(0.75):
         rear, front = car.rise(0.8, False) + 0.2, car.rise(0.85, True) - 0.2
-        x = np.linspace(rear, front, 9)
+        xs = np.linspace(rear, front, 9)
         z = float(car.half_width(np.array(0.0), np.array(car.height))) - 0.13
-        y = car.roof(x) + 0.05
-        y[[0, -1]] -= 0.06
-        rail = tube(np.stack([x, y, np.full_like(x, z)], axis=1), 0.022, 8, side=(0, 0, 1))
+        ys = car.roof(xs) + 0.05
+        ys[[0, -1]] -= 0.06
+        rail = tube(np.stack([xs, ys, np.full_like(xs, z)], axis=1), 0.022, 8, side=(0, 0, 1))
         out.append(Part("extras", both(rail), dark if form.chance(0.5) else metal(name="chrome")))
     if kind == "sports" and form.chance(0.7):
         y = float(car.lower_top(np.array([-half * 0.9]))[0])
@@ -501,21 +635,20 @@ def _extras(
         sign = box(0.16, 0.13, 0.42, 0.03, 2).moved(car.place(0.43), car.height + 0.07)
         out.append(Part("extras", sign, plastic("#ffd93b", "taxi")))
     if kind == "hatchback" and form.chance(0.5):
-        x = car.rise(0.97, False)
+        back = car.rise(0.97, False)
         lip = box(0.26, 0.03, car.width * 0.66, 0.012).turned("z", 4)
-        out.append(Part("extras", lip.moved(x - 0.07, car.height - 0.045), dark))
+        out.append(Part("extras", lip.moved(back - 0.07, car.height - 0.045), dark))
     if kind in ("sports", "hatchback") and form.chance(0.35):
         stripe = paint(finish.pick(["#f4f4f2", "#111214", "#d01818"]), "stripe")
-        for low, high in ((car.rise(0.97, False), car.rise(0.95, True)),):
-            x = np.linspace(low, high, 16)[:, None]
-            for s in (-0.28, 0.28):
-                grid = car.upper(x, np.linspace(s - 0.13, s + 0.13, 4)[None, :])
-                out.append(Part("extras", plate(grid, 0.012), stripe))
+        x = np.linspace(car.rise(0.97, False), car.rise(0.95, True), 16)[:, None]
+        for s in (-0.28, 0.28):
+            grid = car.upper(x, np.linspace(s - 0.13, s + 0.13, 4)[None, :])
+            out.append(Part("extras", plate(grid, 0.012), stripe))
         x = np.linspace(car.place(car.plan.cabin[3]) + 0.08, half - 0.16, 14)[:, None]
         for s in (-0.17, 0.17):
-            z = np.linspace(s - 0.08, s + 0.08, 4)[None, :]
-            y = car.lower_top(x) + 0.028
-            grid = car.bowed(np.stack(np.broadcast_arrays(x, y, z), axis=-1))
+            across = np.linspace(s - 0.08, s + 0.08, 4)[None, :]
+            surface = (x, car.lower_top(x) + 0.028, across)
+            grid = car.bowed(np.stack(np.broadcast_arrays(*surface), axis=-1))
             out.append(Part("extras", plate(grid, 0.02), stripe))
     pipe = both(cylinder(0.035, 0.14, 0.0, 14).turned("z", 90).moved(0, 0, car.width * 0.28))
     out.append(

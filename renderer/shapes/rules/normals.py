@@ -35,7 +35,7 @@ def corner_normals(points: Floats, triangles: Indices, crease_deg: Floats) -> Fl
 
     near = np.einsum("ij,ij->i", unit[mine // 3], unit[theirs // 3]) >= limit[mine // 3]
     near |= mine == theirs
-    total = np.stack(
+    total: Floats = np.stack(
         [
             np.bincount(mine[near], weighted[theirs[near] // 3, axis], minlength=len(at))
             for axis in range(3)

@@ -155,7 +155,8 @@ def box(x: float, y: float, z: float, bevel: float = 0.0, steps: int = 1, cuts: 
 def _quads(numbers: Indices) -> Indices:
     """Two triangles for each cell of a grid of point numbers [A, B]."""
     a, b, c, d = numbers[:-1, :-1], numbers[1:, :-1], numbers[1:, 1:], numbers[:-1, 1:]
-    return np.stack([a, b, c, a, c, d], axis=-1).reshape(-1, 3)
+    cells: Indices = np.stack([a, b, c, a, c, d], axis=-1)
+    return cells.reshape(-1, 3)
 
 
 def loft(rings: ArrayLike, start: ArrayLike | None = None, end: ArrayLike | None = None) -> Solid:
@@ -271,7 +272,8 @@ def sweep(
 def circle(radius: float = 1.0, sides: int = 10) -> Floats:
     """Points [sides, 2] of a circle."""
     angle = np.arange(sides) * (2 * math.pi / sides)
-    return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    points: Floats = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return points
 
 
 def rounded(width: float, height: float, radius: float, steps: int = 3) -> Floats:
@@ -368,7 +370,8 @@ def shrunk(outline: Floats, inset: float) -> Floats:
     before = np.roll(normal, 1, axis=0)
     cosine = (normal * before).sum(axis=1, keepdims=True)
     # A sharp corner would shoot far inward: at most 2.5 times the inset.
-    return outline + inset * (normal + before) / np.maximum(1 + cosine, 0.4)
+    moved: Floats = outline + inset * (normal + before) / np.maximum(1 + cosine, 0.4)
+    return moved
 
 
 def clipped(outline: Floats) -> Indices:
@@ -431,7 +434,7 @@ def plate(grid: ArrayLike, thickness: float) -> Solid:
         [
             _quads(numbers),
             _quads(numbers)[:, ::-1] + below,
-            _quads(np.stack([rim, rim + below])),
+            _quads(np.stack([rim + below, rim])),
         ]
     )
     v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")

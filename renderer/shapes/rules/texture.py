@@ -101,12 +101,35 @@ def bands_texture(colors: Sequence[str], shares: Sequence[float], size: int = 64
 
 # A 3 x 5 letter is five rows of three bits; enough to look like writing from afar.
 LETTERS = {
-    "A": "25755", "B": "65656", "C": "34443", "E": "74647", "F": "74644", "H": "55755",
-    "K": "55655", "L": "44447", "M": "57755", "N": "57555", "P": "65644", "R": "65655",
-    "S": "34216", "T": "72222", "U": "55557", "V": "55552", "X": "55255", "Z": "71247",
-    "0": "75557", "1": "26227", "2": "71747", "3": "71717", "4": "55711", "5": "74717",
-    "6": "74757", "7": "71111", "8": "75757", "9": "75717",
-}  # fmt: skip
+    "A": "25755",
+    "B": "65656",
+    "C": "34443",
+    "E": "74647",
+    "F": "74644",
+    "H": "55755",
+    "K": "55655",
+    "L": "44447",
+    "M": "57755",
+    "N": "57555",
+    "P": "65644",
+    "R": "65655",
+    "S": "34216",
+    "T": "72222",
+    "U": "55557",
+    "V": "55552",
+    "X": "55255",
+    "Z": "71247",
+    "0": "75557",
+    "1": "26227",
+    "2": "71747",
+    "3": "71717",
+    "4": "55711",
+    "5": "74717",
+    "6": "74757",
+    "7": "71111",
+    "8": "75757",
+    "9": "75717",
+}
 
 
 def written(pixels: Floats, text: str, top: int, left: int, scale: int, color: str) -> None:
@@ -160,4 +183,41 @@ def label_texture(dice: Dice, back: str, ink: str, accent: str, size: int = 96) 
     for line in range(2):
         top = int(size * 0.82) + 5 * line
         pixels[top : top + 2, size // 5 : size - size // 5] = rgb(ink)
+    return _texture(pixels)
+
+
+def screen_texture(dice: Dice, width: int = 128, height: int = 80) -> Texture:
+    """What a computer shows: a sky and hills, or windows with lines of text."""
+    up = np.linspace(1, 0, height)[:, None, None]
+    high, low = dice.pick(
+        [
+            ("#1d3f7a", "#8cc4e8"),
+            ("#43276b", "#f2a65a"),
+            ("#0f4d4a", "#a8dcc0"),
+            ("#20242b", "#5b6b80"),
+        ]
+    )
+    pixels = rgb(low) + (rgb(high) - rgb(low)) * up + np.zeros((height, width, 3))
+    column = np.arange(width)
+    if dice.chance(0.5):
+        for level, color in ((0.55, "#3f6b58"), (0.75, "#27483e")):
+            ridge = height * (level + 0.12 * _waves(dice, width, 3))
+            pixels[np.arange(height)[:, None] > ridge[column][None, :]] = rgb(color)
+    else:
+        for _ in range(dice.whole(1, 2)):
+            left, top = dice.whole(6, width // 3), dice.whole(5, height // 4)
+            right, bottom = (
+                left + dice.whole(width // 3, width // 2),
+                top + dice.whole(height // 3, height // 2),
+            )
+            pixels[top:bottom, left:right] = rgb("#f4f5f6")
+            pixels[top : top + 5, left:right] = rgb(dice.pick(["#2f6fc1", "#3b3f45", "#c4553a"]))
+            for line in range(top + 9, bottom - 3, 5):
+                end = left + 4 + int((right - left - 8) * dice.between(0.4, 1.0))
+                pixels[line : line + 2, left + 4 : end] = rgb("#6b7178")
+    pixels[-6:] = rgb("#20242b")
+    for i in range(dice.whole(4, 7)):
+        pixels[-5:-1, 40 + 7 * i : 44 + 7 * i] = rgb(
+            dice.pick(["#3aa565", "#d9433b", "#f0b429", "#2f7fc1"])
+        )
     return _texture(pixels)

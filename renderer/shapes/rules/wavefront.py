@@ -31,6 +31,8 @@ def files(parts: list[Part]) -> dict[PurePosixPath, bytes]:
     The mesh is scaled to a bounding-box diagonal of 1 and centred.
     """
     materials = {part.material.name: part.material for part in parts}
+    for part in parts:
+        assert materials[part.material.name] == part.material, f"two {part.material.name}"
     textures = {name: m for name, m in materials.items() if m.texture is not None}
     pictures = {name: f"texture{i}.png" for i, name in enumerate(textures)}
     out = {MESH: _mesh(parts).encode(), MATERIALS: _library(materials, pictures).encode()}
@@ -106,8 +108,8 @@ def _library(materials: dict[str, Material], pictures: dict[str, str]) -> str:
             f"newmtl {name}\n",
             f"Ns {material.shininess:.2f}\n",
             "Ka 0 0 0\n",
-            "Kd {:.4f} {:.4f} {:.4f}\n".format(*color),
-            "Ks {0:.4f} {0:.4f} {0:.4f}\n".format(material.specular),
+            f"Kd {color[0]:.4f} {color[1]:.4f} {color[2]:.4f}\n",
+            f"Ks {material.specular:.4f} {material.specular:.4f} {material.specular:.4f}\n",
             "Ni 1.45\nd 1\nillum 2\n",
         ]
         if name in pictures:

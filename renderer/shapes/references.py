@@ -72,7 +72,7 @@ def references(path: Path, roots: tuple[Path, ...]) -> References:
     path    OBJ, GLB or glTF; the other formats refer to nothing that Blender reads
     roots   folders that may be read, see `roots_of`
     """
-    collected = _Collected(path.parent, tuple(os.path.realpath(root) for root in roots))
+    collected = _Collected(path.parent, Roots(roots))
     suffix = path.suffix.lower()
     if suffix == ".obj":
         _of_obj(path, collected)
@@ -81,41 +81,58 @@ def references(path: Path, roots: tuple[Path, ...]) -> References:
     return collected.done()
 
 
-def find_named(name: str, folder: Path, roots: Iterable[str]) -> tuple[Path | None, bool]:
+class Roots:
+    """Folders that may be read, and where paths really lead; each folder is looked at once."""
+
+    def __init__(self, folders: Iterable[Path]):
+        self.known: dict[str, str] = {}
+        self.folders = tuple(self.real(str(folder)) for folder in folders)
+
+    def real(self, path: str) -> str:
+        """Where a path leads once all links are followed. Raises ValueError for a NUL in it."""
+        above, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
+        if above not in self.known:
+            self.known[above] = os.path.realpath(above)
+        plain = os.path.join(self.known[above], name)
+        return os.path.realpath(plain) if os.path.islink(plain) else plain
+
+    def hold(self, path: str) -> bool:
+        real = self.real(path)
+        return any(real == f or real.startswith(f.rstrip(os.sep) + os.sep) for f in self.folders)
+
+    def hold_file(self, path: str) -> bool:
+        """Whether it is an ordinary file within (a FIFO would never end)."""
+        try:
+            return stat.S_ISREG(os.stat(path).st_mode) and self.hold(path)
+        except OSError:
+            return False
+
+
+def find_named(name: str, folder: Path, roots: Roots) -> tuple[Path | None, bool]:
     """The file that a name in a file of `folder` stands for, and whether the name leads outside.
 
     In this order: the name as it is; with / for \\; with `\\ ` for a space; only its last part, in
     the folder itself (Blender does so too, and it mends absolute paths of another machine); and
     that in any letter case.
     """
+    if "\0" in name or len(name) > LONGEST_NAME:
+        return None, False
+    # `..` behind a link leads elsewhere than it seems; then the path is left as it is.
+    tidy = str if os.path.islink(folder) else os.path.normpath
     plain = name.replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]
-    outside = not _within(os.path.realpath(os.path.join(folder, plain)), roots)
+    outside = not roots.hold(tidy(os.path.join(folder, plain)))
     for wanted in dict.fromkeys((name, plain, name.replace("\\ ", " "), last)):
-        path = os.path.normpath(os.path.join(folder, wanted))
-        real = _regular(path)
-        if real is not None and _within(real, roots):
+        path = tidy(os.path.join(folder, wanted))
+        if roots.hold_file(path):
             return Path(path), outside
-    parent = folder if outside else os.path.dirname(os.path.join(folder, plain))
-    other = _any_case(os.path.normpath(parent), last)
-    real = _regular(other) if other is not None else None
-    if other is not None and real is not None and _within(real, roots):
+    parent = str(folder) if outside else tidy(os.path.dirname(os.path.join(folder, plain)))
+    other = _any_case(parent, last)
+    if other is not None and roots.hold_file(other):
         return Path(other), outside
     return None, outside
-
-
-def _within(real: str, roots: Iterable[str]) -> bool:
-    return any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
-
-
-def _regular(path: str) -> str | None:
-    """Where an ordinary file really lies; None: there is none (a FIFO would never end)."""
-    try:
-        if len(path) > LONGEST_NAME or not stat.S_ISREG(os.stat(path).st_mode):
-            return None
-        return os.path.realpath(path)
-    except (OSError, ValueError):  # ValueError: a NUL within the name
-        return None
 
 
 def _any_case(folder: str, name: str) -> str | None:
@@ -130,7 +147,7 @@ def _any_case(folder: str, name: str) -> str | None:
 class _Collected:
     """References as they are met."""
 
-    def __init__(self, folder: Path, roots: tuple[str, ...]):
+    def __init__(self, folder: Path, roots: Roots):
         self.folder, self.roots = folder, roots
         self.named: dict[str, Path | None] = {}
         self.outside: set[str] = set()
@@ -164,7 +181,7 @@ def _of_obj(path: Path, collected: _Collected) -> None:
         libraries += _libraries(line, collected)
     # Blender also reads the library that has the mesh's own name, whether it is named or not.
     own = path.with_suffix(".mtl")
-    if _regular(str(own)):
+    if collected.roots.hold_file(str(own)):
         libraries.append(collected.add(own.name))
     for library in dict.fromkeys(library for library in libraries if library is not None):
         with open(library, "rb") as file:

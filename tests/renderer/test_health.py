@@ -337,6 +337,8 @@ class TestPly:
             (ply().replace("float x", "float w"), "vertices without 'x'"),
             (binary_ply(faces=4_000_000_000), "says 4000000000 x face"),
             (binary_ply()[:-3], "cut off"),
+            (binary_ply() + b"more", "4 bytes after its last face"),
+            (ply("0\n3 0 1 2\n", 2), "faces of 0 to 3 corners"),
             (binary_ply(data=struct.pack("<9fB", *range(9), 255)), "cut off"),
         ],
     )

@@ -24,6 +24,7 @@ TYPES = {
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
+MOST_CORNERS = 255  # Blender's reader takes faces of 1 to 255
 INDICES = ("vertex_indices", "vertex_index")
 Columns = dict[str, list[Any] | NDArray[Any]]
 
@@ -56,6 +57,7 @@ def read(path: Path, needs: References, findings: Findings) -> None:
             elif element.name in ("face", "tristrips"):
                 _faces(element.name, columns, bad, findings)
                 if element.name == "face":
+                    body.end(last=element == elements[-1])
                     break  # nothing after the faces is drawn
     except ValueError as error:
         findings.problem(str(error))
@@ -95,7 +97,8 @@ def _header(data: bytes) -> tuple[str | None, list[_Element], int]:
 
 def _points(columns: Columns) -> NDArray[np.float64]:
     try:
-        return np.stack([np.asarray(columns[axis], np.float64) for axis in "xyz"], axis=1)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is told later, as any other
+            return np.stack([np.asarray(columns[axis], np.float64) for axis in "xyz"], axis=1)
     except KeyError as error:
         raise ValueError(f"vertices without {error}") from None
 
@@ -113,6 +116,8 @@ def _faces(kind: str, columns: Columns, bad: NDArray[np.int64], findings: Findin
         findings.add_faces(np.full(int(np.maximum(lengths - 2, 0).sum()), 3))
         findings.check_indices(indices[indices >= 0], bad)
         return
+    if len(corners) and not 1 <= corners.min() <= corners.max() <= MOST_CORNERS:
+        raise ValueError(f"faces of {corners.min()} to {corners.max()} corners")
     findings.add_faces(corners)
     findings.check_indices(indices[np.repeat(corners >= 3, corners)], bad)
 
@@ -122,6 +127,12 @@ class _Binary:
 
     def __init__(self, data: bytes, start: int, order: str):
         self.data, self.at, self.order = data, start, order
+
+    def end(self, last: bool) -> None:
+        """Bytes too many mean that some before were lost or added: line ends made DOS's."""
+        left = self.data[self.at :]
+        if last and left.strip(b"\0\r\n\t "):
+            raise ValueError(f"{len(left)} bytes after its last face: damaged")
 
     def take(self, element: _Element) -> Columns:
         if not element.count:
@@ -209,6 +220,9 @@ class _Text:
         body = data[start:].replace(b"\r", b"\n")
         self.lines = [line for line in body.split(b"\n") if line and not line.isspace()]
         self.at = 0
+
+    def end(self, last: bool) -> None:
+        pass
 
     def take(self, element: _Element) -> Columns:
         left = len(self.lines) - self.at

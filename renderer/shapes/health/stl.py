@@ -33,7 +33,9 @@ def read(path: Path, needs: References, findings: Findings) -> None:
         if size == HEADER + TRIANGLE * says:
             file.seek(HEADER)
             while len(part := np.fromfile(file, LAYOUT, AT_ONCE)):
-                _add(part["corners"].reshape(-1, 3).astype(np.float64), findings)
+                with np.errstate(invalid="ignore"):  # a signalling NaN is told as any other
+                    corners = part["corners"].reshape(-1, 3).astype(np.float64)
+                _add(corners, findings)
         elif head.lstrip().startswith((b"solid", b"facet")) and b"\0" not in head:
             file.seek(0)
             _text(file, findings)

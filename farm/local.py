@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 
@@ -31,7 +32,7 @@ from farm.store import Store, connect
 log = logging.getLogger(__name__)
 
 WISHES = "farm:private"
-"""hash: stay, stop, closing (0|1), workers (a number)"""
+"""hash: stay, stop, closing (0|1), workers (a number), open (the supervisor's process id)"""
 LINGER_S = 4.0
 TICK_S = 0.3
 STOP_S = 12.0
@@ -126,7 +127,9 @@ def _open(settings: Settings) -> bool:
         broker.url(settings.home), decode_responses=True, retry=None, socket_timeout=2
     )
     try:
-        return client.hget(WISHES, "closing") != "1"
+        wishes: Any = client.hgetall(WISHES)
+        holder = (settings.home / "lock").read_text()
+        return bool(wishes.get("open") == holder and wishes.get("closing") != "1")
     except redis.RedisError:
         return False
     finally:
@@ -223,6 +226,7 @@ class Supervisor:
             try:
                 if not self._greeted:
                     self.store.client.delete(WISHES)
+                    wish(self.store, open=os.getpid())
                     self._greeted = True
                 self._tick()
             except redis.RedisError as error:
@@ -331,6 +335,7 @@ def main() -> int:
         time.sleep(0.03)
     try:
         with _lock(settings):
+            (settings.home / "lock").write_text(str(os.getpid()))
             supervisor = Supervisor(settings)
 
             def stop(*_: object) -> None:

@@ -16,6 +16,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.blender.mend import mend
 from renderer.errors import BadInput
 from renderer.shapes.off import read_off
 
@@ -53,7 +54,10 @@ def load(path: Path, texture_roots: Sequence[Path]) -> tuple[Part, ...]:
     for extra in objects:  # cameras and lights that came with the file; points and lines
         if extra.type in ("CAMERA", "LIGHT") or (extra.type == "MESH" and extra not in meshes):
             extra.hide_render = True
-    parts = _numbered(meshes, path)
+    meshes = _in_order(meshes, path)
+    mend(meshes)
+    meshes = [o for o in meshes if len(o.data.polygons)]
+    parts = _numbered(meshes)
     for material in {slot.material for o in meshes for slot in o.material_slots if slot.material}:
         _make_renderable(material, texture_roots)
     _fill_empty_slots(meshes)
@@ -97,7 +101,8 @@ def _obj(path: Path) -> None:
         up_axis="Z",
         use_split_objects=True,
         use_split_groups=True,
-        validate_meshes=True,
+        # It would drop either of two doubled faces and spoil what normals stay: see mend.py
+        validate_meshes=False,
     )
 
 
@@ -153,8 +158,8 @@ _IMPORTERS = {
 # --- parts -----------------------------------------------------------------------------------
 
 
-def _numbered(meshes: Sequence[Any], path: Path) -> tuple[Part, ...]:
-    """Parts by first appearance; the OBJ importer sorts objects by name, so the file is asked."""
+def _in_order(meshes: Sequence[Any], path: Path) -> list[Any]:
+    """By first appearance; the OBJ importer sorts objects by name, so the file is asked."""
     order: dict[str, int] = {}
     if path.suffix.lower() == ".obj":
         for name in re.findall(rb"^[og][ \t]+(.*?)[ \t\r]*$", path.read_bytes(), re.MULTILINE):
@@ -164,8 +169,11 @@ def _numbered(meshes: Sequence[Any], path: Path) -> tuple[Part, ...]:
         plain = re.sub(r"\.\d{3,}$", "", obj.name)
         return order.get(obj.name, order.get(plain, len(order))), obj.session_uid
 
-    ranked = sorted(meshes, key=rank)
-    parts = tuple(Part(object=o, number=min(n, MAX_PART)) for n, o in enumerate(ranked, start=1))
+    return sorted(meshes, key=rank)
+
+
+def _numbered(meshes: Sequence[Any]) -> tuple[Part, ...]:
+    parts = tuple(Part(object=o, number=min(n, MAX_PART)) for n, o in enumerate(meshes, start=1))
     for part in parts:
         part.object.pass_index = part.number
     return parts

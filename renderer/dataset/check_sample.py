@@ -48,7 +48,9 @@ def problems(
     if any(posed) and not all(posed):
         yield "json", f"view {posed.index(False)}", "it has no camera, others have one"
         return
-    yield from _images(meta, arrays, members)
+    wrong = list(_cloud(arrays))
+    yield from wrong
+    yield from _images(meta, arrays, members, None if wrong else arrays.get("points.npy"))
     if all(posed):
         for number, view in enumerate(meta["views"]):
             lacking = [name for name in CAMERA_FIELDS if name not in view]
@@ -56,7 +58,6 @@ def problems(
                 yield "json", f"view {number}", f"{', '.join(lacking)}: Field required"
             else:
                 yield from _camera(number, view, meta["size"])
-    yield from _cloud(arrays)
     if "normalization" in meta:
         rotation = np.array(meta["normalization"]["rotation"])
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > CLOSE or np.linalg.det(rotation) < 0:
@@ -71,7 +72,10 @@ def problems(
 
 
 def _images(
-    meta: Mapping[str, Any], arrays: Mapping[str, Array], members: Sequence[str]
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    members: Sequence[str],
+    points: Array | None,
 ) -> Iterator[Finding]:
     width, height = meta["size"]
     views = len(meta["views"])
@@ -87,8 +91,7 @@ def _images(
         if wrong or "rgba" not in images:
             continue
         posed = "world_to_camera" in view
-        points = arrays.get("points.npy") if posed else None
-        for problem in content.problems_of_view(images, view, points):
+        for problem in content.problems_of_view(images, view, points if posed else None):
             # A photograph goes to its borders; a rendered shape must not.
             if posed or not problem.startswith("clipped"):
                 yield "content", f"view {number}", problem

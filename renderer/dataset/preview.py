@@ -381,8 +381,8 @@ def _mask(view: View) -> Array:
     return np.asarray(np.rint(shaded).clip(0, 255), np.uint8)
 
 
-FILL = 0.85
-"""Of the shape's area that the balls have together: dense, and single ones are still seen."""
+FILL = 2.2
+"""Times the shape's area that the balls have together: dense, and single ones are still seen."""
 
 
 def draw_points(sample: Sample, window: Window, side: int) -> Array:
@@ -391,15 +391,15 @@ def draw_points(sample: Sample, window: Window, side: int) -> Array:
     Points behind the surface, where depth tells of it, are left out.
     """
     view = sample.views[0]
-    radius = max(1.5, side / 120)
+    radius = max(1.5, side / 140)
     scale = side / (window[2] - window[0])
     pixels, depth = project(sample.points, view.world_to_camera, view.intrinsics)
     seen = np.arange(len(depth))
     if view.has("depth"):
         seen = np.flatnonzero(~_behind(view, pixels, depth))
     area = float((view.rgba[..., 3] > 0).sum()) * scale**2
-    # Points are in random order, so every so-many-th are uniform too.
-    seen = seen[:: max(1, round(len(seen) / max(1, FILL * area / (np.pi * radius**2))))]
+    # Points are in random order, so the first ones are uniform too.
+    seen = seen[: max(1, round(FILL * area / (np.pi * radius**2)))]
     cloud, pixels, depth = sample.points[seen], pixels[seen], depth[seen]
     at = (pixels - window[:2]) * scale
     height = (cloud[:, 1:2] - cloud[:, 1].min()) / max(float(np.ptp(cloud[:, 1])), 1e-6)

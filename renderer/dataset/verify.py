@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from renderer import shards, storage
 from renderer.dataset import check_sample, schema
@@ -275,14 +275,14 @@ def check_shard(work: ShardWork) -> Report:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         memoryview(data) as view,
     ):
-        _check_shard(work, sidecar, data, view, report)
+        _check_shard(work, sidecar, file, view, report)
     return report
 
 
 def _check_shard(
     work: ShardWork,
     sidecar: Mapping[str, Any] | None,
-    data: mmap.mmap,
+    file: BinaryIO,
     view: memoryview,
     report: Report,
 ) -> None:
@@ -307,7 +307,7 @@ def _check_shard(
     ):
         if said != expected:
             wrong("side-car", f"{what} is {said}, the index says {expected}", file=side)
-    _check_tar(sidecar, work.members, data, wrong)
+    _check_tar(sidecar, work.members, file, view, wrong)
     for sample in sidecar["samples"]:
         report.samples += 1
         report.images += sum(member.endswith(".rgba.png") for member in sample["members"])
@@ -318,7 +318,11 @@ Wrong = Callable[..., None]
 
 
 def _check_tar(
-    sidecar: Mapping[str, Any], members: Sequence[str], data: mmap.mmap, wrong: Wrong
+    sidecar: Mapping[str, Any],
+    members: Sequence[str],
+    file: BinaryIO,
+    view: memoryview,
+    wrong: Wrong,
 ) -> None:
     """The tar, read as any other program would, holds what the side-car says and nothing else."""
     said = {
@@ -330,7 +334,7 @@ def _check_tar(
     order = []
     end = 0
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, data), mode="r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 key, _, member = info.name.partition(".")
                 order.append(info.name)
@@ -340,9 +344,9 @@ def _check_tar(
                 if not info.isreg() or (info.mtime, info.uid, info.gid) != (0, 0, 0):
                     wrong("tar", "not an ordinary file with mtime, uid and gid 0", key, member)
                 end = info.offset_data + -(-info.size // 512) * 512
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         wrong("tar", f"cannot be read past byte {end}: {error}")
-    rest = data[end:]
+    rest = bytes(view[end:])
     if any(rest):
         wrong("tar", f"what follows the last member at byte {end} is no end of an archive")
     elif len(rest) < 1024:
@@ -384,7 +388,7 @@ def _check_sample(
             wrong("sha256", "its bytes are not those of the side-car's hash", key, name)
         try:
             value = decode_member(name, data)
-        except (ValueError, EOFError) as error:
+        except Exception as error:  # whatever a broken file does to its decoder is the file's fault
             wrong("decode", _one_line(error), key, name)
             whole = False
             continue
@@ -407,10 +411,14 @@ def _check_sample(
     if meta["key"] != key:
         wrong("json", f"key is {meta['key']}", key, "json")
     origin = work.origins.get(key)
-    for rule, member, detail in check_sample.problems(
-        meta, arrays, work.members, work.shapes.get(key), origin
-    ):
-        wrong(rule, detail, key, member)
+    shape = work.shapes.get(key)
+    try:
+        for rule, member, detail in check_sample.problems(
+            meta, arrays, work.members, shape, origin
+        ):
+            wrong(rule, detail, key, member)
+    except Exception as error:  # arrays of a kind that no check foresaw
+        wrong("content", f"it cannot be checked: {_one_line(error)}", key)
 
 
 def _one_line(error: Exception) -> str:

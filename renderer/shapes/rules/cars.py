@@ -107,10 +107,10 @@ PLANS = {
         length=(4.2, 4.6),
         width=(1.84, 1.95),
         height=(1.16, 1.26),
-        wheel=(0.32, 0.35),
+        wheel=(0.31, 0.34),
         clearance=0.13,
         belt=0.66,
-        hood=0.50,
+        hood=0.58,
         deck=0.67,
         cabin=(0.10, 0.33, 0.48, 0.68),
         axles=(0.19, 0.79),
@@ -224,6 +224,11 @@ class Shell:
                 (cowl, self.belt - 0.06),
             ]
         )
+        # a hand's width of metal between wheel arch and hood
+        ends = np.array([axle + side * self.arch for axle in self.axles for side in (-1, 0, 1)])
+        room = float(self.lower_top(ends).min()) - 0.07
+        fit = min(1.0, room / (self.wheel + self.arch))
+        self.wheel, self.arch = self.wheel * fit, self.arch * fit
 
     def place(self, share: float) -> float:
         return (share - 0.5) * self.length
@@ -644,7 +649,7 @@ def _extras(
         for s in (-0.28, 0.28):
             grid = car.upper(x, np.linspace(s - 0.13, s + 0.13, 4)[None, :])
             out.append(Part("extras", plate(grid, 0.012), stripe))
-        x = np.linspace(car.place(car.plan.cabin[3]) + 0.08, half - 0.16, 14)[:, None]
+        x = np.linspace(car.place(car.plan.cabin[3]) + 0.01, half - 0.13, 14)[:, None]
         for s in (-0.17, 0.17):
             across = np.linspace(s - 0.08, s + 0.08, 4)[None, :]
             surface = (x, car.lower_top(x) + 0.028, across)

@@ -1,6 +1,6 @@
 """The Celery application: one task, JSON only, a queue per role.
 
-Messages are acknowledged early and none is fetched ahead: leases decide (docs/farm.md), so Redis
+Messages are acknowledged early and none is fetched ahead: leases decide (farm.store), so Redis
 redelivery plays no part and a lost or doubled message costs nothing.
 """
 

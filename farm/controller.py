@@ -78,7 +78,9 @@ class Controller:
                 slots[record.role] = max(
                     0, slots.get(record.role, 0) - math.ceil(used / self.settings.window)
                 )
-            except (ValueError, OSError, TypeError) as error:
+            except (redis.RedisError, kombu.exceptions.OperationalError):
+                raise
+            except Exception as error:  # whatever a kind does wrong is its job's end, not ours
                 self.fail(record.id, error)
         return self.sent > before
 
@@ -299,19 +301,19 @@ class Life:
         over = view.tasks["done"] + view.tasks["dead"] >= view.tasks["total"]
         if not over or not self._ready or self._slow or len(self.dones) < view.tasks["done"]:
             return
-        dead = self.store.dead(self.id)
-        self._write_index(list(self.dones.values()), complete=not dead)
-        if dead:
-            name, why = next(iter(sorted(dead.items())))
-            self.store.turn(
-                self.id,
-                FAILED,
-                RUNNING,
-                reason=f"{len(dead)} of {view.tasks['total']} tasks could not be "
-                f"done; {name}: {why}",
-            )
-        else:
+        self._slow = self.controller.threads.submit(self._finish, list(self.dones.values()))
+
+    def _finish(self, dones: list[Any]) -> None:
+        """Write the last index and end the job."""
+        dead = sorted(self.store.dead(self.id).items())
+        self._write_index(dones, complete=not dead)
+        if not dead:
             self.store.turn(self.id, DONE, RUNNING)
+            return
+        name, why = dead[0]
+        number = len(dead) + len(dones)
+        reason = f"{len(dead)} of {number} tasks could not be done; {name}: {why}"
+        self.store.turn(self.id, FAILED, RUNNING, reason=reason)
 
 
 def _processes() -> str:

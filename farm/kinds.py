@@ -1,7 +1,28 @@
 """Job kinds, found by folder; strict JSON in and out.
 
 A kind is a module of `renderer.jobs`, `trainer.jobs` or a package of FARM_KIND_PACKAGES; its
-file name is its name. What the module has is said in docs/kinds.md and checked by `load`.
+file name is its name. It imports nothing heavy at its top and has
+
+    ROLE                    queue, and workers that take it: "render", "train"
+    NOT_IDENTITY            names of the Job's fields that do not change the result
+    Job                     frozen keyword-only dataclass; field docstrings are the help of
+                            `farm submit`; ValueError of __post_init__ is told in one line.
+                            Has `out: str | None` and `max_failures: str`
+    Task                    frozen dataclass, `name: str` unique in its job
+    Done                    frozen dataclass: `name`, the units made as fields (shapes, images),
+                            `failed`: tuple of what has id, failure_class, reason, tries
+    resolve(job, cwd)       the job with full paths and every default filled in
+    scan(job)               reads storage once; ValueError or OSError refuses the job
+    plan(job, scanned)      iterator of Tasks; pure
+    prepare(job, scanned)   claims the output folder, or refuses it by ValueError
+    units(job, task)        what a task will make: {"shapes": 3, "images": 15}
+    done(job, task)         Done of a task whose product is on storage, else None
+    publish(job, scanned, dones, complete)   rewrites the index
+    estimate(job, scanned)  for --dry-run: shapes, images, cpu_hours, bytes ...
+    summary(job, dones)     for people, at the end
+    run(job, task, lease)   Done; in a child program (farm.child), heavy imports inside, safe to
+                            run twice. A product that lists failures other than bad_input which
+                            are not in lease.failed is made again: `farm retry` asks for it
 """
 
 from __future__ import annotations

@@ -154,9 +154,10 @@ def duration(seconds: float) -> str:
 
 
 def _unit(view: View) -> str:
-    """The unit that moves fastest: images, where there are any."""
+    """The unit that moves fastest: images, where there are any; "" while nothing moves."""
     rates = view.record.rates
-    return max(rates, key=lambda unit: rates[unit]) if rates else ""
+    unit = max(rates, key=lambda unit: rates[unit]) if rates else ""
+    return unit if unit and rates[unit] > 0 else ""
 
 
 def _head(view: View) -> RenderableType:
@@ -202,8 +203,7 @@ def _foot(view: View) -> RenderableType:
 
     record, unit, facts = view.record, _unit(view), []
     if record.state == RUNNING:
-        moves = unit and record.rates[unit] > 0
-        facts.append(f"{record.rates[unit]:.1f} {unit}/s" if moves else "starting")
+        facts.append(f"{record.rates[unit]:.1f} {unit}/s" if unit else "starting")
         if view.eta_s is not None:
             facts.append(f"ETA {duration(view.eta_s)}")
     if view.tasks["total"]:

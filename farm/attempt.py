@@ -62,6 +62,8 @@ class Runner:
         self.made: dict[str, int] = {}
         """Units made since it started."""
         self.tasks = 0
+        self.heard = 0.0
+        """When the last message came, by time.monotonic()."""
         self.ready: int | None = None
         """Process id of the child that has said that it is ready."""
         self._program: Program | None = None

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -295,13 +295,22 @@ class Life:
         failures = view.failures
         if failures > allowed(most, whole):
             unit = next(iter(view.total), "items")
-            reason = f"{failures} of {whole} {unit} failed, more than --max-failures {most}"
+            reason = f"{failures} of {whole} {unit} failed, more than --max-failures {most}; "
+            reason += self._why()
             self.store.turn(self.id, FAILED, RUNNING, reason=reason)
             return
         over = view.tasks["done"] + view.tasks["dead"] >= view.tasks["total"]
         if not over or not self._ready or self._slow or len(self.dones) < view.tasks["done"]:
             return
         self._slow = self.controller.threads.submit(self._finish, list(self.dones.values()))
+
+    def _why(self) -> str:
+        """What most of the failures were, in words."""
+        told = Counter(
+            f"{failure.cls}: {failure.reason}" for failure in self.store.failures(self.id)
+        )
+        why, times = told.most_common(1)[0]
+        return f"{why} ({times} times)" if times > 1 else why
 
     def _finish(self, dones: list[Any]) -> None:
         """Write the last index and end the job."""

@@ -267,11 +267,13 @@ class Supervisor:
             wanted["flower"] = self._flower()
         for name, kept in wanted.items():
             self.others.setdefault(name, kept)
-        for name in [name for name in self.others if name.startswith("render-")]:
-            if name not in wanted and "render" in roles:
-                kept = self.others.pop(name)
-                kept.ask_to_stop()
-                kept.wait(time.monotonic() + STOP_S)
+        surplus = [
+            name for name in self.others if name.rpartition("-")[0] in roles and name not in wanted
+        ]
+        for name in surplus:
+            kept = self.others.pop(name)
+            kept.ask_to_stop()
+            kept.wait(time.monotonic() + STOP_S)
 
     def _farm(self, *words: str) -> Kept:
         code = {

@@ -85,6 +85,7 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
 
 def _run(app: Any, runner: Runner, job: str, task: str) -> str:
     """One message, whatever happens: a worker never dies of a task."""
+    runner.heard = time.monotonic()
     try:
         outcome = runner.run(job, task)
         if outcome == "bounce":
@@ -116,7 +117,7 @@ class Heart(threading.Thread):
             "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "started": time.time(),
         }
-        self._idle_since = time.monotonic()
+        self._empty = time.monotonic()
         self._samples: deque[tuple[float, dict[str, int]]] = deque()
 
     def run(self) -> None:
@@ -157,9 +158,10 @@ class Heart(threading.Thread):
     def _watch_consumer(self) -> None:
         """After a lost connection Celery's consumer may hang for ever, saying nothing
         (celery#8030, #10205): then end, and be started anew."""
+        now = time.monotonic()
         if self.runner.now.job or not self.store.queue_length(self.runner.role):
-            self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > STUCK_S:
+            self._empty = now
+        elif now - max(self._empty, self.runner.heard) > STUCK_S:
             log.error("messages wait and none comes: starting anew")
             self.runner.drop()
             os._exit(os.EX_TEMPFAIL)

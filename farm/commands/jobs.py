@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+RESTING = 6  # finished jobs that `farm status` shows
 JobId = Annotated[str, Positional, arg(metavar="JOB")]
 
 
@@ -35,7 +36,9 @@ class Status:
             )
             return 0
         records = [_job(store, self.job)] if self.job else store.jobs()
-        views = [view for record in records if (view := store.view(record.id))]
+        rest = [record for record in records if not record.active]
+        older = [] if self.json else rest[:-RESTING]
+        views = [view for r in records if r not in older and (view := store.view(r.id))]
         workers = store.workers(settings.worker_dead_s)
         if self.json:
             facts = [view.as_json() for view in views]
@@ -55,6 +58,8 @@ class Status:
             print("no jobs yet; try `farm submit render --shapes samples/cars`")
             return 0
         Console(highlight=False).print(picture(views, workers))
+        if older:
+            print(f"\nand {len(older)} older jobs; `farm status --json` has all")
         return 0
 
 

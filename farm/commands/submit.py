@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LABELLED = 4  # addresses named in a job's label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -176,7 +178,10 @@ def _dry_run(kind: Any, job: Any, as_json: bool) -> int:
 
 def _label(job: Any) -> str:
     """What it makes of what, for people; paths as seen from here."""
-    shapes = " ".join(_short(text) for text in getattr(job, "shapes", ()))
+    names = [_short(text) for text in getattr(job, "shapes", ())]
+    shapes = " ".join(names[:LABELLED])
+    if len(names) > LABELLED:
+        shapes += f" and {len(names) - LABELLED} more"
     out = _short(job.out or "")
     return f"{shapes} → {out}" if shapes else out
 

@@ -104,7 +104,8 @@ def test_too_many_failures_stop_the_job(farm):
 
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        "farm: 3 of 203 shapes failed, more than --max-failures 2"
+        "farm: 3 of 203 shapes failed, more than --max-failures 2; "
+        "bad_input: as its name says (3 times)"
     )
 
 

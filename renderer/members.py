@@ -48,10 +48,11 @@ def encode_image(kind: str, image: Array) -> bytes:
     Raises ValueError for another type or shape: nothing is converted silently.
     """
     dtype, channels = _IMAGES[kind]
-    expected = (*image.shape[:2],) if channels == 1 else (*image.shape[:2], channels)
-    if image.dtype != dtype or image.shape != expected:
+    wanted = "[H, W]" if channels == 1 else f"[H, W, {channels}]"
+    fits = image.ndim == 2 if channels == 1 else image.ndim == 3 and image.shape[2] == channels
+    if image.dtype != dtype or not fits:
         raise ValueError(
-            f"{kind} must be {np.dtype(dtype)} of {expected}, not {image.dtype} of {image.shape}"
+            f"{kind} must be {np.dtype(dtype)} of {wanted}, not {image.dtype} of {image.shape}"
         )
     if channels > 1:
         image = cv2.cvtColor(image, _TO_FILE[channels])
@@ -81,7 +82,8 @@ def decode_member(name: str, data: bytes) -> Any:
     if parts[-1] != "png" or len(parts) < 2 or parts[-2] not in _IMAGES:
         return None
     dtype, channels = _IMAGES[parts[-2]]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # OpenCV has an error of its own for no bytes at all.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if image is None:
         raise ValueError(f"{name} does not decode as PNG")
     found = 1 if image.ndim == 2 else image.shape[2]

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check test format pins
+.PHONY: help check test format docs pins
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 14
@@ -16,6 +16,9 @@ test:  ## the whole suite
 format:  ## let ruff write
 	uv run ruff check --fix .
 	uv run ruff format .
+
+docs:  ## docs/cli.md from the commands' own help
+	uv run --all-extras python docs/cli.py
 
 pins:  ## the newest versions of everything, as exact pins in pyproject.toml
 	uv run --no-project python -m deploy.pins

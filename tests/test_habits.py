@@ -121,3 +121,16 @@ def test_what_cannot_be_parsed_is_told_in_one_line() -> None:
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert "--sizes" in done.stderr
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/cli.py", "--check"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr

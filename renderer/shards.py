@@ -105,12 +105,14 @@ def staged(folder: Path, key: str) -> Record | None:
     try:
         note = storage.read_json(folder / f"{key}.json")
         data = (folder / f"{key}.tar").read_bytes()
-    except (FileNotFoundError, ValueError):
-        return None
-    if note.get("version") != VERSION or storage.sha256(data) != note["sha256"]:
-        return None
-    members = {name: (at, size, sha) for name, (at, size, sha) in note["members"].items()}
-    return Record(key=key, data=data, members=members, pixels=note["pixels"], log=note["log"])
+        if (note["version"], note["key"]) != (VERSION, key):
+            return None
+        if storage.sha256(data) != note["sha256"]:
+            return None
+        members = {name: (at, size, sha) for name, (at, size, sha) in note["members"].items()}
+        return Record(key=key, data=data, members=members, pixels=note["pixels"], log=note["log"])
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # missing, cut off, or no note of ours
 
 
 def write_shard(

@@ -58,7 +58,7 @@ def read_json(path: Path) -> Any:
     """Raises FileNotFoundError, or ValueError that names the file."""
     try:
         return json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also of bytes that are no UTF-8
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 

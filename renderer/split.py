@@ -87,24 +87,27 @@ def read_list(path: Path) -> Mapping[str, str]:
     Raises ValueError that names the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--split {path}: not a text file: {error}") from error
     except OSError as error:
         raise ValueError(
             f"--split {path}: neither a ratio such as {RATIO} nor a list file: {error.strerror}"
         ) from error
-    rows = [row for row in csv.reader(text.replace("\t", ",").splitlines()) if row]
-    rows = [row[0].split() if len(row) == 1 else [cell.strip() for cell in row] for row in rows]
+    reader = csv.reader(text.replace("\t", ",").splitlines())
+    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    rows = [(line, row[0].split() if len(row) == 1 else row) for line, row in rows]
     name, column = 0, 1
-    if rows and "split" in rows[0]:
-        header = rows.pop(0)
+    if rows and "split" in rows[0][1]:
+        header = rows.pop(0)[1]
         column = header.index("split")
         known = [c for c in ("key", "modelId", "id") if c in header]
         if not known:
             raise ValueError(f"{path} has no column key, modelId or id")
         name = header.index(known[0])
     found = {}
-    for number, row in enumerate(rows, start=1):
+    for line, row in rows:
         if len(row) <= max(name, column) or row[column] not in SPLITS:
-            raise ValueError(f"{path}, line {number}: {','.join(row)!r} is no shape and split")
+            raise ValueError(f"{path}, line {line}: {','.join(row)!r} is no shape and split")
         found[row[name]] = row[column]
     return found

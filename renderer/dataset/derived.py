@@ -103,7 +103,8 @@ def finish(
     """Write the index, which makes the dataset one; returns it."""
     splits: dict[str, list[str]] = {}
     for entry in entries:
-        splits.setdefault(entry["split"], []).append(entry["name"])
+        if entry["samples"]:  # webdataset stumbles over a shard without samples
+            splits.setdefault(entry["split"], []).append(entry["name"])
     return shards.write_index(
         folder,
         {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from renderer.dataset.origin import Made, read_made
 from renderer.shards import Dataset
+from renderer.split import SPLITS
 
 
 def info(folder: Path) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def info(folder: Path) -> dict[str, Any]:
         "images": samples * views,
         "size": _first_size(dataset),
         "members": members,
-        "splits": {split: dict(sorted(by.items())) for split, by in counts.items()},
+        "splits": {split: dict(sorted(counts[split].items())) for split in in_order(counts)},
         "shards": len(dataset.shards),
         "bytes": sum(shard["bytes"] for shard in dataset.shards),
         "job": index["job"],
@@ -53,6 +55,11 @@ def info(folder: Path) -> dict[str, Any]:
         "sources": index["sources"],
         "failed": failed,
     }
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Splits in the order of their use: train, val, test, then others by name."""
+    return sorted(splits, key=lambda split: (SPLITS.index(split) if split in SPLITS else 9, split))
 
 
 def _category(dataset: Dataset, made: Made | None, key: str) -> str:

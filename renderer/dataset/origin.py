@@ -46,6 +46,20 @@ class Made:
     shapes: Mapping[str, Mapping[str, Any]]
     """key -> the shape's fields"""
     origins: tuple[Origin, ...]
+    first: int = 0
+    """Number of the first shard that was added to a finished dataset; 0: nothing was."""
+    kept: tuple[str, ...] = ()
+    """Shards that stayed as they were when it was added to."""
+
+    def being_added_to(self, index: Mapping[str, Any]) -> bool:
+        """Whether job.json tells of more than the index does, because a job still runs."""
+        if self.kind != "render":
+            return False
+        if self.job != index["job"]:
+            return True
+        names = [entry["name"] for entry in index["shards"]]
+        news = any(shards.shard_number(name) >= self.first for name in names)
+        return self.first > 0 and not news and sorted(names) != sorted(self.kept)
 
     def origin_of(self) -> dict[str, Origin]:
         """key -> origin"""
@@ -68,12 +82,19 @@ def read_made(folder: Path, index: Mapping[str, Any]) -> Made:
                 Origin(
                     id=index["id"],
                     kind=note["kind"],
-                    job=note["job"],
+                    job=index["job"],
                     views=None,
                     shapes=tuple(shapes),
                 ),
             )
-        return Made(kind=note["kind"], job=note["job"], shapes=shapes, origins=origins)
+        return Made(
+            kind=note["kind"],
+            job=note["job"],
+            shapes=shapes,
+            origins=origins,
+            first=note.get("first", 0),
+            kept=tuple(shard["name"] for shard in note.get("kept", ())),
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks {error}; it is not as it was written") from error
 

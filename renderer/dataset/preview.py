@@ -209,13 +209,11 @@ def _head(sheet: _Sheet, dataset: Dataset) -> None:
     facts = info(dataset.folder)
     sheet.text(MARGIN, MARGIN - 10, dataset.folder.resolve().name, 34, INK)
     categories = {category for by in facts["splits"].values() for category in by}
-    order = {"train": 0, "val": 1, "test": 2}
-    splits = sorted(facts["splits"].items(), key=lambda item: (order.get(item[0], 3), item[0]))
     parts = [
         _count(facts["samples"], "shape", "shapes"),
         _count(facts["images"], "image", "images"),
         _count(len(categories), "category", "categories"),
-        ",  ".join(f"{split} {sum(by.values()):,}" for split, by in splits),
+        ",  ".join(f"{split} {sum(by.values()):,}" for split, by in facts["splits"].items()),
         " x ".join(map(str, facts["size"] or [])) + " px",
     ]
     if dataset.split:

@@ -98,19 +98,19 @@ def reproduce(
     made = read_made(folder, dataset.index)
     origins = made.origin_of()
     draw = np.random.default_rng(seed).permutation(len(dataset))[:samples]
-    outcomes, now = [], None
+    outcomes = []
+    differences: set[str] = set()
     with _Blender() as blender:
         for number in sorted(int(n) for n in draw):
             sample = dataset[number]
             outcome, made_with = _again(
                 blender, sample, made.shapes.get(sample.key), origins.get(sample.key)
             )
-            now = made_with or now
             outcomes.append(outcome)
+            if made_with:
+                differences.update(_differences(_created(sample, dataset.index), made_with))
             progress(len(outcomes), len(draw))
-    before = [_created(dataset.folder, shard, dataset.index) for shard in dataset.shards]
-    told = {line for one in before for line in _differences(one, now)} if now else set()
-    return Reproduction(outcomes=tuple(outcomes), differences=tuple(sorted(told)))
+    return Reproduction(outcomes=tuple(outcomes), differences=tuple(sorted(differences)))
 
 
 # --- one sample --------------------------------------------------------------------------------
@@ -193,39 +193,18 @@ def _quiet() -> None:
     os.close(null)
 
 
-_session: Any = None  # Blender exists once per process
-
-
-def _warm() -> Any:
-    global _session
-    if _session is None:
-        from renderer.blender.session import Session
-        from renderer.machine import threads
-
-        _session = Session(threads())
-    return _session
-
-
 def _render(fields: dict[str, Any], job: dict[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    from renderer.jobs.render import Job
     from renderer.machine import created_with
-    from renderer.members import PASSES
-    from renderer.sample import Recipe, make_sample
+    from renderer.sample import make_sample
+    from renderer.shard_task import recipe_of, warm_session
 
-    passes = job["passes"].split(",")
-    recipe = Recipe(
-        cameras=job["cameras"],
-        views=job["views"],
-        size=job["size"],
-        spp=job["spp"],
-        passes=tuple(name for name in PASSES if name in passes),
-        points=job["points"],
-        seed=job["seed"],
-    )
+    recipe = recipe_of(Job(**{**job, "shapes": tuple(job["shapes"])}))
     try:
-        record = make_sample(_warm, Shape(**fields), recipe)
+        record = make_sample(warm_session, Shape(**fields), recipe)
     except Exception as error:  # may not survive the way to the other process as it is
         raise RuntimeError(str(error)) from None
-    device = _warm().device
+    device = warm_session().device
     members = {name: record.data[at : at + size] for name, (at, size, _) in record.members.items()}
     return members, created_with(device.kind, device.name)
 
@@ -309,15 +288,14 @@ def _json_differences(where: str, first: Any, second: Any) -> Iterator[str]:
 # --- what made it ------------------------------------------------------------------------------
 
 
-def _created(
-    folder: Path, shard: Mapping[str, Any], index: Mapping[str, Any]
-) -> Sequence[Mapping[str, Any]]:
-    """What made a shard: its log says so, else the index."""
+def _created(sample: Sample, index: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What made a sample: its shard's log says so, else the index."""
     try:
-        return [storage.read_json(shards.log_path(folder / shard["name"]))["created_with"]]
+        found = storage.read_json(shards.log_path(sample.tar))["samples"][sample.key]
+        made_with = found["created_with"]
     except (OSError, ValueError, KeyError):
-        found = index["created_with"]
-        return found if isinstance(found, list) else [found]
+        made_with = index["created_with"]
+    return made_with if isinstance(made_with, list) else [made_with]
 
 
 def _differences(before: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> Iterator[str]:

@@ -84,8 +84,7 @@ def verify(folder: Path, processes: int | None = None, progress: Progress | None
         return report
     _check_index(index, report)
     made = _read_made(folder, index, report)
-    adding = made is not None and made.kind == "render" and made.job != index["job"]
-    if adding:
+    if made is not None and made.being_added_to(index):
         report.notes.append("shapes or views are being added; the new ones are not looked at")
         made = None
     work = list(_work(folder, index, made, report))
@@ -158,7 +157,8 @@ def _check_index(index: Mapping[str, Any], report: Report) -> None:
         if times > 1:
             wrong("splits", f"{name} is listed {times} times")
     for entry in index["shards"]:
-        by_split.setdefault(entry["split"], []).append(entry["name"])
+        if entry["samples"]:  # a shard of failures alone belongs to no split
+            by_split.setdefault(entry["split"], []).append(entry["name"])
         if entry["name"].rpartition("-")[0] != entry["split"]:
             wrong("splits", f"{entry['name']} is said to be of split {entry['split']!r}")
     if by_split != index["splits"]:

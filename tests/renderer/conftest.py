@@ -80,18 +80,24 @@ def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rendered(shapes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`figures`: 5 samples of 3 views of 48 px in 2-shape shards, 1 failure.
 
-    Beside it `larger`: one other figure at 56 px.  Both are only to be read.
+    Beside it `more`: one other figure, and one failure in a shard of its own; `larger`: the same at
+    56 px.  All are only to be read.
     """
     if importlib.util.find_spec("bpy") is None:
         pytest.skip("bpy is not installed: nothing can be rendered")
     out = tmp_path_factory.mktemp("datasets")
-    figure(shapes_folder.parent / "other" / "another.obj", 1.3, (0.6, 0.2, 0.6))
+    others = tmp_path_factory.mktemp("others") / "other"
+    figure(others / "another.obj", 1.3, (0.6, 0.2, 0.6))
+    (others / "empty.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n")
     common = {"views": VIEWS, "spp": 2, "points": POINTS}
     jobs = [
-        {"shapes": [str(shapes_folder)], "out": str(out / "figures"), "size": SIZE}
-        | {"shard_size": 2, **common},
-        {"shapes": [str(shapes_folder.parent / "other")], "out": str(out / "larger"), "size": 56}
-        | {"split": "100/0/0", **common},
+        {"shapes": [str(folder)], "out": str(out / name), "size": size, "split": split}
+        | {"shard_size": shard_size, **common}
+        for folder, name, size, split, shard_size in (
+            (shapes_folder, "figures", SIZE, "auto", 2),
+            (others, "more", SIZE, "100/0/0", 1),
+            (others, "larger", 56, "100/0/0", 1),
+        )
     ]
     done = subprocess.run(
         [sys.executable, "-c", RENDER, json.dumps(jobs)], cwd=REPO, capture_output=True, text=True

@@ -87,6 +87,26 @@ def test_a_sound_dataset_has_no_problems(rendered: Path) -> None:
     assert report.shards == len(list(rendered.glob("*.tar")))
 
 
+def test_a_shard_of_failures_alone_is_sound(rendered: Path) -> None:
+    more = rendered.parent / "more"
+    assert 0 in {shard["samples"] for shard in Dataset(more).shards}
+    assert verify(more).problems == []
+
+
+@pytest.mark.parametrize("job", ["more views", "more shapes"])
+def test_a_dataset_that_is_being_added_to_is_sound(dataset: Path, job: str) -> None:
+    def planned(note: dict[str, Any]) -> None:
+        if job == "more views":
+            note["job"]["views"] += 2
+        note["shapes"].append({**note["shapes"][0], "key": "car-new"})
+        note["first"] = 1
+
+    edit(dataset / "job.json", planned)
+    report = verify(dataset)
+    assert report.problems == []
+    assert report.notes == ["shapes or views are being added; the new ones are not looked at"]
+
+
 def test_several_processes_find_what_one_finds(dataset: Path) -> None:
     tar, _, sample = first(dataset)
     flip(tar, sample["members"]["01.depth.png"][0] + 60)

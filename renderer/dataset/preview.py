@@ -338,10 +338,10 @@ def _fit(image: Array, window: Window, side: int) -> Array:
     shift = [0.5 * scale - 0.5 - x0 * scale, 0.5 * scale - 0.5 - y0 * scale]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     fitted = cv2.warpAffine(whole, matrix, (side, side), flags=how)
-    alpha = fitted[..., 3:].clip(0, 255)
-    colour = fitted[..., :3] * 255 / np.maximum(alpha, 1)
-    fitted = np.concatenate([colour.clip(0, 255), alpha], axis=2)
-    return np.asarray(np.rint(fitted), np.uint8)
+    # Cubic kernels overshoot, alpha and colours alike: divided first, and only then cut off.
+    colour = fitted[..., :3] * 255 / np.maximum(fitted[..., 3:], 1)
+    fitted = np.concatenate([colour, fitted[..., 3:]], axis=2)
+    return np.asarray(np.rint(fitted.clip(0, 255)), np.uint8)
 
 
 def depth_colours(far: Array) -> Array:

@@ -24,6 +24,7 @@ COLOURS = {
     "cancelled": "yellow",
     "failed": "red",
 }
+LABEL = 56  # characters; the head fits one line of an ordinary terminal
 MAX_WORKERS = 12  # lines; more are counted
 
 
@@ -167,7 +168,8 @@ def _head(view: View) -> RenderableType:
     now = time.time() if record.active else record.changed
     text = Text()
     text.append(f"{record.kind} ", style="bold")
-    text.append(record.label or "", style="bold cyan")
+    label = record.label if len(record.label) <= LABEL else f"{record.label[: LABEL - 1]}…"
+    text.append(label, style="bold cyan")
     text.append(f"  {_state(view)}", style=COLOURS.get(record.state, ""))
     text.append(f"  {duration(max(0.0, now - record.started))}")
     text.append(f"  {record.id}", style="dim")

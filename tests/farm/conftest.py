@@ -27,7 +27,7 @@ SHORT = {
     "FARM_KIND_PACKAGES": "farmdouble.jobs",
     "FARM_LEASE_S": "3",
     "FARM_RENEW_S": "0.5",
-    "FARM_ITEM_TIMEOUT_S": "2.5",
+    "FARM_ITEM_TIMEOUT_S": "2",
     "FARM_WORKER_DEAD_S": "5",
     "FARM_VANISHED_S": "2",
     "FARM_PUBLISH_S": "0.3",

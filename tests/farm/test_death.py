@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-LINE = ("submit", "count", "--things", "n:40", "--seconds", "0.15")
+LINE = ("submit", "count", "--things", "n:40", "--seconds", "0.1")
 
 
 @pytest.mark.parametrize("who", ["child", "worker", "controller", "redis", "supervisor"])

@@ -127,7 +127,8 @@ def _job(facts: dict[str, Any]) -> str:
     left_out = {"kind", "views", "passes", "size"}
     parts = []
     for name, value in facts["job"].items():
-        if name in left_out or value in (None, [], "auto"):
+        told_above = name in left_out and not isinstance(value, list)
+        if told_above or value in (None, [], "auto"):
             continue
         text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
         parts.append(f"{name} {text if len(text) <= 80 else text[:77] + '...'}")

@@ -181,7 +181,7 @@ def _rows(dataset: Dataset, shown: Sequence[Shown], columns: Sequence[str]) -> I
             sheet.tile(left, y, TILE, _picture(one.sample, column, window, TILE * TWICE))
             if column.startswith("view") and "azimuth_deg" in one.sample.meta["views"][0]:
                 view = one.sample.views[int(column[5:])]
-                angles = f"{view.azimuth_deg:.0f}°  {view.elevation_deg:+.0f}°"
+                angles = f"{round(view.azimuth_deg) % 360}°  {round(view.elevation_deg):+d}°"
                 sheet.text(left + 9, y + TILE - 19, angles, 10, (150, 157, 170))
     return sheet.image
 

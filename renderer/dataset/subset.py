@@ -160,9 +160,9 @@ def _evenly(
         groups.setdefault((split, group_of.get(sample.key, ())), []).append(sample.key)
     ranked = []
     for keys in groups.values():
-        keys.sort(key=lambda key: hashlib.sha256(key.encode()).digest())
-        ranked += [((rank + 0.5) / len(keys), key) for rank, key in enumerate(keys)]
-    return {key for _, key in sorted(ranked)[:limit]}
+        hashed = sorted((hashlib.sha256(key.encode()).digest(), key) for key in keys)
+        ranked += [((rank + 0.5) / len(keys), *one) for rank, one in enumerate(hashed)]
+    return {key for _, _, key in sorted(ranked)[:limit]}
 
 
 def view_numbers(text: str, views: int) -> list[int]:

@@ -14,6 +14,7 @@ import mmap
 import multiprocessing
 import os
 import re
+import signal
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def _checked(work: Sequence[ShardWork], processes: int) -> Iterator[Report]:
         return
     left = dict(enumerate(work))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
         futures = {pool.submit(check_shard, one): number for number, one in left.items()}
         try:
             for future in as_completed(futures):
@@ -123,9 +124,10 @@ def _checked(work: Sequence[ShardWork], processes: int) -> Iterator[Report]:
     yield from map(check_shard, left.values())
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     cv2.setNumThreads(1)  # there is a process for every CPU
 
 

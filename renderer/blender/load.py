@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from renderer.blender.mend import mend
 from renderer.errors import BadInput
 from renderer.shapes.off import read_off
+from renderer.shapes.references import References
 
 MAX_PART = 255
 
@@ -32,10 +33,11 @@ class Part:
     """1, 2, ... by first appearance in the file; 255 for all that follow."""
 
 
-def load(path: Path, texture_roots: Sequence[Path]) -> tuple[Part, ...]:
+def load(path: Path, needs: References) -> tuple[Part, ...]:
     """Import the file's meshes; coordinates stay those of the file.
 
-    texture_roots  the folders from which its textures may be read
+    needs  its other files: only these are shown, and a texture that Blender did not find because
+           of a backslash or a letter's case is looked up there
     Raises BadInput when nothing with a face comes out.
     """
     before = set(bpy.data.objects)
@@ -59,7 +61,7 @@ def load(path: Path, texture_roots: Sequence[Path]) -> tuple[Part, ...]:
     meshes = [o for o in meshes if len(o.data.polygons)]
     parts = _numbered(meshes)
     for material in {slot.material for o in meshes for slot in o.material_slots if slot.material}:
-        _make_renderable(material, texture_roots)
+        _make_renderable(material, needs)
     _fill_empty_slots(meshes)
     return parts
 
@@ -182,13 +184,15 @@ def _numbered(meshes: Sequence[Any]) -> tuple[Part, ...]:
 # --- materials -------------------------------------------------------------------------------
 
 
-def _make_renderable(material: Any, texture_roots: Sequence[Path]) -> None:
+def _make_renderable(material: Any, needs: References) -> None:
     """Opaque, without missing or foreign textures, and with its base colour in the albedo pass."""
     tree = material.node_tree
     for node in [n for n in tree.nodes if n.type == "TEX_IMAGE"]:
-        if node.image is None or not _may_show(node.image, texture_roots):
+        if node.image is None or not _may_show(node.image, needs):
             # Cycles would show magenta; without the link the material's plain colour stands.
             tree.nodes.remove(node)
+        else:
+            node.image.alpha_mode = "NONE"  # else where alpha is 0 the colour becomes black
     surface = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None)
     if surface is not None:
         for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)):
@@ -206,12 +210,22 @@ def _make_renderable(material: Any, texture_roots: Sequence[Path]) -> None:
     _show_albedo(tree, color)
 
 
-def _may_show(image: Any, texture_roots: Sequence[Path]) -> bool:
+def _may_show(image: Any, needs: References) -> bool:
+    """Whether its pixels are there and are among those that were hashed; mends its path."""
     if image.packed_file is None:
-        file = Path(bpy.path.abspath(image.filepath)).resolve()
-        if not any(file.is_relative_to(root.resolve()) for root in texture_roots):
-            return False
+        told = Path(bpy.path.abspath(image.filepath)).resolve()
+        by_name = {_last_part(name): file for name, file in needs.found}
+        file = by_name.get(_last_part(image.filepath))
+        if told not in {found.resolve() for found in needs.files}:
+            if file is None:
+                return False
+            image.filepath = str(file)
+            image.reload()
     return bool(image.size[0] and image.size[1])
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _show_albedo(tree: Any, color: Any) -> None:

@@ -18,6 +18,7 @@ from renderer.blender import engine, load, passes
 from renderer.camera import project, world_to_camera
 from renderer.errors import BadInput
 from renderer.layout import ViewLayout
+from renderer.shapes.references import references
 
 Array = NDArray[Any]
 
@@ -96,7 +97,7 @@ class Session:
         """
         kept = set(_all_data())
         try:
-            parts = load.load(path, texture_roots)
+            parts = load.load(path, references(path, tuple(texture_roots)))
             vertices, faces = load.geometry(parts)
             normalization = normalization_of(vertices, up)
             _transform(normalization.matrix, kept)

@@ -188,11 +188,10 @@ def _make_renderable(material: Any, needs: References) -> None:
     """Opaque, without missing or foreign textures, and with its base colour in the albedo pass."""
     tree = material.node_tree
     for node in [n for n in tree.nodes if n.type == "TEX_IMAGE"]:
-        if node.image is None or not _may_show(node.image, needs):
+        node.image = _readable(node.image, needs)
+        if node.image is None:
             # Cycles would show magenta; without the link the material's plain colour stands.
             tree.nodes.remove(node)
-        else:
-            node.image.alpha_mode = "NONE"  # else where alpha is 0 the colour becomes black
     surface = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None)
     if surface is not None:
         for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)):
@@ -210,18 +209,19 @@ def _make_renderable(material: Any, needs: References) -> None:
     _show_albedo(tree, color)
 
 
-def _may_show(image: Any, needs: References) -> bool:
-    """Whether its pixels are there and are among those that were hashed; mends its path."""
-    if image.packed_file is None:
-        told = Path(bpy.path.abspath(image.filepath)).resolve()
-        by_name = {_last_part(name): file for name, file in needs.found}
-        file = by_name.get(_last_part(image.filepath))
-        if told not in {found.resolve() for found in needs.files}:
-            if file is None:
-                return False
-            image.filepath = str(file)
-            image.reload()
-    return bool(image.size[0] and image.size[1])
+def _readable(image: Any, needs: References) -> Any:
+    """The image whose pixels are there and were hashed: itself, or its file by another spelling."""
+    if image is not None and image.packed_file is None:
+        file = Path(bpy.path.abspath(image.filepath)).resolve()
+        if file not in {found.resolve() for found in needs.files}:
+            by_name = {_last_part(name): found for name, found in needs.found}
+            mended = by_name.get(_last_part(image.filepath))
+            if mended is None:
+                return None
+            colors = image.colorspace_settings.name
+            image = bpy.data.images.load(str(mended), check_existing=True)
+            image.colorspace_settings.name = colors
+    return image if image is not None and image.size[0] and image.size[1] else None
 
 
 def _last_part(name: str) -> str:

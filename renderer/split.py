@@ -95,8 +95,8 @@ def read_list(path: Path) -> Mapping[str, str]:
             f"--split {path}: neither a ratio such as {RATIO} nor a list file: {error.strerror}"
         ) from error
     reader = csv.reader(text.replace("\t", ",").splitlines())
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    rows = [(line, row[0].split() if len(row) == 1 else row) for line, row in rows]
+    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    rows = [(n, row[0].split() if len(row) == 1 else row) for n, row in rows if any(row)]
     name, column = 0, 1
     if rows and "split" in rows[0][1]:
         header = rows.pop(0)[1]

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +180,42 @@ def photos(tmp_path: Path) -> Path:
     index |= {"conventions": {}, "members": ["json", "00.rgba.png"], "sources": []}
     shards.write_index(folder, {**index, "splits": {"train": [f"{name}.tar"]}, "shards": [entry]})
     return folder
+
+
+# --- child programs ------------------------------------------------------------------------------
+
+
+def _children() -> Any:
+    """children.py, which no path leads to: pytest imports test files by themselves."""
+    if "farm_test_children" not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            "farm_test_children", Path(__file__).with_name("children.py")
+        )
+        assert spec and spec.loader
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[spec.name])
+    return sys.modules["farm_test_children"]
+
+
+@pytest.fixture(scope="session")
+def children() -> Any:
+    """The module children.py."""
+    if importlib.util.find_spec("bpy") is None:
+        pytest.skip("bpy is not installed: nothing can be rendered")
+    return _children()
+
+
+@pytest.fixture(scope="session")
+def blender(children: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A warm Blender for all tests."""
+    blender = children.Blender(tmp_path_factory.mktemp("blender"))
+    yield blender
+    blender.close()
+
+
+@pytest.fixture(scope="session")
+def farm(children: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A warm child program that runs jobs, for all tests."""
+    farm = children.Farm(tmp_path_factory.mktemp("farm") / "child.log")
+    yield farm
+    farm.close()

@@ -48,20 +48,24 @@ def problems(
     if any(posed) and not all(posed):
         yield "json", f"view {posed.index(False)}", "it has no camera, others have one"
         return
+    if any(name.endswith(".depth.png") for name in members) and "depth_scale" not in meta:
+        yield "json", "json", "depth_scale: Field required where there is depth"
     wrong = list(_cloud(arrays))
     yield from wrong
     yield from _images(meta, arrays, members, None if wrong else arrays.get("points.npy"))
     if all(posed):
+        rendered = origin is not None and origin.kind == "render"
         for number, view in enumerate(meta["views"]):
-            lacking = [name for name in CAMERA_FIELDS if name not in view]
+            # Only a render job knows of angles and lights; a camera is its two matrices.
+            wanted = CAMERA_FIELDS if rendered else CAMERA_FIELDS[:2]
+            lacking = [name for name in wanted if name not in view]
             if lacking:
                 yield "json", f"view {number}", f"{', '.join(lacking)}: Field required"
             else:
                 yield from _camera(number, view, meta["size"])
-    if "normalization" in meta:
-        rotation = np.array(meta["normalization"]["rotation"])
-        if np.abs(rotation @ rotation.T - np.eye(3)).max() > CLOSE or np.linalg.det(rotation) < 0:
-            yield "json", "json", "normalization.rotation is no rotation"
+    normalization = meta.get("normalization")
+    if normalization and not _is_rotation(np.array(normalization["rotation"])):
+        yield "json", "json", "normalization.rotation is no rotation"
     if shape is not None:
         for name in ("id", "category", "synset", "sha256"):
             is_, said = meta.get("shape", {}).get(name), shape.get(name)
@@ -69,6 +73,11 @@ def problems(
                 yield "shapes", "json", f"shape.{name} is {is_}, job.json says {said}"
     if origin is not None and origin.kind == "render":
         yield from _recipe(meta, arrays, origin)
+
+
+def _is_rotation(matrix: Array) -> bool:
+    apart = np.abs(matrix @ matrix.T - np.eye(3)).max()
+    return bool(apart <= CLOSE and np.linalg.det(matrix) > 0)
 
 
 def _images(
@@ -98,25 +107,29 @@ def _images(
 
 
 def _camera(number: int, view: Mapping[str, Any], size: Sequence[int]) -> Iterator[Finding]:
-    """The matrices are those of the angles."""
+    """The matrices are those of a camera, and of the angles where there are any."""
     name = f"view {number}"
-    viewpoint = Viewpoint(
-        azimuth_deg=view["azimuth_deg"],
-        elevation_deg=view["elevation_deg"],
-        distance=view["distance"],
-    )
-    try:
-        matrix = camera.world_to_camera(viewpoint)
-    except ValueError as error:
-        yield "camera", name, str(error)
-        return
-    if np.abs(matrix - np.array(view["world_to_camera"])).max() > CLOSE:
-        yield (
-            "camera",
-            name,
-            f"world_to_camera is not that of azimuth {viewpoint.azimuth_deg:g}, elevation "
-            f"{viewpoint.elevation_deg:g}, distance {viewpoint.distance:g}",
+    said = np.array(view["world_to_camera"])
+    if all(angle in view for angle in ("azimuth_deg", "elevation_deg", "distance")):
+        viewpoint = Viewpoint(
+            azimuth_deg=view["azimuth_deg"],
+            elevation_deg=view["elevation_deg"],
+            distance=view["distance"],
         )
+        try:
+            matrix = camera.world_to_camera(viewpoint)
+        except ValueError as error:
+            yield "camera", name, str(error)
+            return
+        if np.abs(matrix - said).max() > CLOSE:
+            yield (
+                "camera",
+                name,
+                f"world_to_camera is not that of azimuth {viewpoint.azimuth_deg:g}, elevation "
+                f"{viewpoint.elevation_deg:g}, distance {viewpoint.distance:g}",
+            )
+    elif not _is_rotation(said[:3, :3]) or said[3].tolist() != [0, 0, 0, 1]:
+        yield "camera", name, "world_to_camera is no rotation and translation"
     (fx, skew, cx), (zero, fy, cy), last = view["intrinsics"]
     inside = 0 < cx < size[0] and 0 < cy < size[1]
     if skew or zero or last != [0, 0, 1] or fx <= 0 or fy <= 0 or not inside:
@@ -151,6 +164,9 @@ def _recipe(
     meta: Mapping[str, Any], arrays: Mapping[str, Array], origin: Origin
 ) -> Iterator[Finding]:
     """The sample is what its render job asks for."""
+    for field in ("shape", "normalization"):
+        if field not in meta:
+            yield "json", "json", f"{field}: Field required"
     job = origin.job
     numbers = origin.views or tuple(range(job["views"]))
     for what, is_, said in (

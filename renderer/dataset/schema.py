@@ -119,6 +119,7 @@ class SampleOf(TypedDict):
     views: Annotated[list[ViewOf], Field(min_length=1)]
 
 
+# The first two make a camera.
 CAMERA_FIELDS = (
     "intrinsics", "world_to_camera", "azimuth_deg", "elevation_deg", "distance", "lights",
 )  # fmt: skip

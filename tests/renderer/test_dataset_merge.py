@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from farm.commands.dataset import Merge, Subset
@@ -12,6 +14,7 @@ from renderer import shards, storage
 from renderer.dataset.merge import merge
 from renderer.dataset.subset import Choice, read_keys, subset, view_numbers
 from renderer.dataset.verify import verify
+from renderer.members import decode_member
 from renderer.shards import Dataset, Sample
 
 
@@ -323,3 +326,25 @@ def test_the_commands_make_sound_datasets(
     assert f"{both}: 5 samples, " in capsys.readouterr().out
     assert verify(Path(both)).problems == []
     assert json.loads((tmp_path / "both" / "job.json").read_text())["kind"] == "merge"
+
+
+# webdataset leaves its files to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_webdataset_reads_a_merged_dataset_unchanged(
+    rendered: Path, cars: Path, chairs: Path, tmp_path: Path
+) -> None:
+    webdataset = pytest.importorskip("webdataset", reason="the train extra is not installed")
+    index = merge([cars, chairs], tmp_path / "both")
+    whole, found = samples(rendered), {}
+    for names in index["splits"].values():
+        for name in names:
+            shard = webdataset.WebDataset(str(tmp_path / "both" / name), shardshuffle=False)
+            found |= {sample["__key__"]: sample for sample in shard.decode(decode_member)}
+            del shard
+    gc.collect()  # now, while its warnings are passed over
+    assert set(found) == set(whole)
+    for key, sample in found.items():
+        depth = sample["01.depth.png"]
+        assert depth.dtype == np.uint16 and (depth == whole[key].decode("01.depth.png")).all()
+        assert sample["json"] == whole[key].meta

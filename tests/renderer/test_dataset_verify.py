@@ -396,6 +396,9 @@ def test_a_wrong_camera_that_agrees_with_itself_is_found(
         (lambda m: m["views"][0].pop("distance"), "json", "distance: Field required"),
         (lambda m: m["views"][0].pop("world_to_camera"), "json", "no camera"),
         (lambda m: m["views"].pop(), "members", "2 views"),
+        (lambda m: m.pop("depth_scale"), "json", "depth_scale: Field required"),
+        (lambda m: m.pop("normalization"), "json", "normalization: Field required"),
+        (lambda m: m["views"][0].pop("lights"), "json", "lights: Field required"),
         (lambda m: m.update(seed=5), "job", "seed is 5, the job says 0"),
         (lambda m: m["shape"].update(sha256="0" * 64), "shapes", "job.json says"),
         (lambda m: m["shape"].update(category="boat"), "shapes", "boat"),
@@ -407,7 +410,8 @@ def test_a_wrong_camera_that_agrees_with_itself_is_found(
         (lambda m: m.update(key="somebody"), "json", "key is somebody"),
     ],
     ids=[
-        "extra", "seed-gone", "distance-gone", "camera-gone", "view-gone", "seed", "shape-hash",
+        "extra", "seed-gone", "distance-gone", "camera-gone", "view-gone", "scale-gone",
+        "normalization-gone", "lights-gone", "seed", "shape-hash",
         "category", "mirrored", "lens", "bbox", "size", "key",
     ],
 )  # fmt: skip

@@ -192,6 +192,8 @@ def _make_renderable(material: Any, needs: References) -> None:
         if node.image is None:
             # Cycles would show magenta; without the link the material's plain colour stands.
             tree.nodes.remove(node)
+        else:
+            node.image.alpha_mode = "NONE"  # else a colour whose alpha is 0 becomes black
     surface = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None)
     if surface is not None:
         for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)):

@@ -293,7 +293,7 @@ class Life:
         most, reason = getattr(self.job, "max_failures", "100%"), None
         whole = next(iter(view.total.values()), 0)
         failures = view.failures
-        if failures > allowed(most, whole):
+        if failures > kinds.allowed_failures(most, whole):
             unit = next(iter(view.total), "items")
             reason = f"{failures} of {whole} {unit} failed, more than --max-failures {most}; "
             reason += self._why()
@@ -331,24 +331,6 @@ def _processes() -> str:
         return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return f"{socket.gethostname()}/{uuid.uuid4().hex}"  # cannot tell: never take over
-
-
-def allowed(most: str, whole: int) -> int:
-    """How many failures a `--max-failures` of "10%" or "25" lets pass, of so many.
-
-    A share is rounded up, so that one broken shape in a small folder does not stop a job.
-    Raises ValueError for anything else.
-    """
-    try:
-        if most.endswith("%"):
-            share = float(most[:-1])
-            if 0 <= share <= 100:
-                return math.ceil(whole * share / 100)
-        elif int(most) >= 0:
-            return int(most)
-    except ValueError:
-        pass
-    raise ValueError(f"max-failures ({most!r}) must be a share such as 10% or a count such as 25")
 
 
 def control(settings: Settings, stop: threading.Event) -> int:

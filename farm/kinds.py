@@ -93,9 +93,12 @@ class Kind:
     def read_job(self, text: str | bytes, thing: str = "job") -> Any:
         """The Job that JSON text describes.
 
-        Raises BadJson, naming each unknown, missing or ill-typed field, in one line.
+        Raises BadJson, naming each unknown, missing or ill-typed field, in one line; ValueError
+        for a value that will not do.
         """
-        return read(self.module.Job, text, thing)
+        job = read(self.module.Job, text, thing)
+        allowed_failures(job.max_failures, 1)
+        return job
 
     def read_task(self, text: str | bytes) -> Any:
         return read(self.module.Task, text, "task")
@@ -218,3 +221,21 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"field {key!r} is there twice")
         found[key] = value
     return found
+
+
+def allowed_failures(most: str, whole: int) -> int:
+    """How many failures a `--max-failures` of "10%" or "25" lets pass, of so many.
+
+    A share is rounded up, so that one broken shape in a small folder does not stop a job.
+    Raises ValueError for anything else.
+    """
+    try:
+        if most.endswith("%"):
+            share = float(most[:-1])
+            if 0 <= share <= 100:
+                return math.ceil(whole * share / 100)
+        elif int(most) >= 0:
+            return int(most)
+    except ValueError:
+        pass
+    raise ValueError(f"--max-failures {most}: give a share such as 10% or a count such as 25")

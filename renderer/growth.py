@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from renderer import ownership, shards
+from renderer import ownership, shards, storage
 from renderer.camera import RIGS
 from renderer.shapes.shape import Shape
 from renderer.split import assign
@@ -36,6 +36,11 @@ class Kept:
 
 def check(job: Job, old: shards.Dataset) -> None:
     """Raises ValueError when nothing of the old dataset could stand in the new one."""
+    note = ownership.read(job.folder)
+    if note is None or note["kind"] != "render":
+        raise ValueError(
+            f"{job.folder} was not rendered but made of other datasets; add to those instead"
+        )
     if not old.complete:
         raise ValueError(f"{job.folder} is not finished; finish it before adding to it")
     before, now = old.index["job"], ownership.identity(job)
@@ -89,6 +94,7 @@ def made_before(job: Job) -> dict[str, shards.Sample]:
     return {s.key: s for s in old if s.meta["shape"]["sha256"] == now.get(s.key)}
 
 
-def created_with(job: Job) -> Any:
-    """What the dataset that is being added to was made with."""
-    return shards.Dataset(job.folder).index["created_with"]
+def created_with(made: shards.Sample) -> dict[str, Any]:
+    """What a sample of the dataset that is being added to was made with."""
+    log = storage.read_json(shards.log_path(made.tar))
+    return dict(log["samples"][made.key]["created_with"])

@@ -26,7 +26,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
     for entry in entries:
         if entry["samples"]:  # webdataset stumbles over a shard without samples
             splits.setdefault(entry["split"], []).append(entry["name"])
-    made_with = [json.loads(text) for text in sorted({d.created_with for d in dones} - {""})]
+    made_with = _created_with(dones)
     index = {
         "version": shards.VERSION,
         "complete": complete,
@@ -45,6 +45,16 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
     shards.write_index(job.folder, index)
     if complete:
         _tidy(job.folder, {entry["name"] for entry in entries})
+
+
+def _created_with(dones: Sequence[Done]) -> list[dict[str, Any]]:
+    """What all samples were made with, each once: one entry, unless machines differed."""
+    found = {
+        storage.canonical_json(one): one
+        for text in {done.created_with for done in dones}
+        for one in json.loads(text)
+    }
+    return [found[text] for text in sorted(found)]
 
 
 def _entries(scanned: Scanned, dones: Sequence[Done]) -> list[dict[str, Any]]:

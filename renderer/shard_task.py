@@ -26,9 +26,11 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
 
     Raises lease.Retry when a shape failed in a way that another try may mend.
     """
-    if (already := done(job, task)) is not None:
-        return already
     started, staging = time.perf_counter(), job.folder / shards.STAGING / task.name
+    if (already := done(job, task)) is not None:
+        if not _is_worth_a_retry(already, lease):
+            return already
+        _unpack(job, task, staging)
     failed = _make_samples(job, task, lease, staging)
     lease.commit()
     keys = [key for key in task.items if key not in failed]
@@ -53,6 +55,25 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
     result = done(job, task)
     assert result is not None, "the shard was just written"
     return result
+
+
+def _is_worth_a_retry(already: Done, lease: Any) -> bool:
+    """Whether a shape was given up that `farm retry` asks for again."""
+    return any(
+        failed.failure_class != "bad_input" and failed.id not in lease.failed
+        for failed in already.failed
+    )
+
+
+def _unpack(job: Job, task: Task, staging: Path) -> None:
+    """Stage what the shard has, so that only what it lacks is rendered."""
+    tar = job.folder / f"{task.name}.tar"
+    logs = storage.read_json(shards.log_path(tar))["samples"]
+    for entry in shards.read_versioned(shards.sidecar_path(tar))["samples"]:
+        sample = shards.Sample(tar, entry)
+        members = {name: sample.read(name) for name in sample.members}
+        record = shards.make_record(sample.key, members, sample.pixels)
+        shards.stage(staging, record, logs[sample.key])
 
 
 def _make_samples(job: Job, task: Task, lease: Any, staging: Path) -> dict[str, Failed]:
@@ -104,7 +125,7 @@ def _stage_sample(
     record = make_sample(warm_session, shape, recipe, made=made, progress=progress)
     log = {
         "seconds": round(time.perf_counter() - began, 3),
-        "created_with": _created_with() if rendered else growth.created_with(job),
+        "created_with": growth.created_with(made) if made and not rendered else _created_with(),
     }
     shards.stage(staging, record, log)
 

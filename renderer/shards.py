@@ -246,8 +246,9 @@ class Sample:
         self.tar = tar
         self.key: str = entry["key"]
         self.pixels: str = entry["pixels"]
+        places = sorted(entry["members"].items(), key=lambda item: int(item[1][0]))
         self.members: dict[str, tuple[int, int, str]] = {
-            name: (int(at), int(size), sha) for name, (at, size, sha) in entry["members"].items()
+            name: (int(at), int(size), sha) for name, (at, size, sha) in places
         }
 
     def __repr__(self) -> str:

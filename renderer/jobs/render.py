@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +82,6 @@ class Job:
             raise ValueError(f"--passes {self.passes} names a pass twice")
         if "rgba" not in self.pass_names:
             raise ValueError(f"--passes {self.passes} lacks rgba, which every dataset has")
-        allowed_failures(self.max_failures, 100)
 
     @property
     def pass_names(self) -> tuple[str, ...]:
@@ -128,7 +126,7 @@ class Done:
     sha256: str
     failed: tuple[Failed, ...]
     created_with: str
-    """JSON: versions and device; empty where nothing was made."""
+    """JSON list of the versions and devices that its samples were made with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,26 +174,6 @@ def default_name(shapes: Sequence[str]) -> str:
     names = [Path(a).stem if Path(a).is_absolute() else a.replace("/", "-") for a in shapes]
     joined = "-".join(dict.fromkeys(names)) or "dataset"
     return joined if len(joined) <= 80 else f"{joined[:60]}-and-more"
-
-
-def allowed_failures(max_failures: str, shapes: int) -> int:
-    """How many of so many shapes may fail.
-
-    Raises ValueError for what is neither a share nor a count.
-    """
-    try:
-        if max_failures.endswith("%"):
-            share = float(max_failures[:-1])
-            if not 0 <= share <= 100:
-                raise ValueError
-            return math.ceil(shapes * share / 100)
-        if int(max_failures) < 0:
-            raise ValueError
-        return int(max_failures)
-    except ValueError:
-        raise ValueError(
-            f"--max-failures {max_failures}: give a share such as 10% or a count such as 25"
-        ) from None
 
 
 def scan(job: Job) -> Scanned:
@@ -372,8 +350,11 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
 def _created_with(log: dict[str, Any]) -> str:
     from renderer import storage
 
-    made_with = {storage.canonical_json(s["created_with"]) for s in log["samples"].values()}
-    return min(made_with, default=b"").decode()
+    made_with = {
+        storage.canonical_json(sample["created_with"]): sample["created_with"]
+        for sample in log["samples"].values()
+    }
+    return storage.canonical_json([made_with[text] for text in sorted(made_with)]).decode()
 
 
 def _wanted(scanned: Scanned) -> list[Shape]:

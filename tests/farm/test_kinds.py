@@ -25,7 +25,7 @@ jobs = st.builds(
     per_task=st.integers(1, 10**9),
     seconds=st.floats(allow_nan=False, allow_infinity=False),
     seed=st.integers(-(2**63), 2**63 - 1),
-    max_failures=st.text(),
+    max_failures=st.integers(0, 10**6).map(str) | st.integers(0, 100).map("{}%".format),
 )
 
 

@@ -32,6 +32,7 @@ class Kept:
     bytes: int
     sha256: str
     keys: tuple[str, ...]
+    """Its shapes, also those that failed: as they are, they would fail again."""
 
 
 def check(job: Job, old: shards.Dataset) -> None:
@@ -71,9 +72,11 @@ def kept_shards(
     same_views = old.index["job"]["views"] == job.views
     kept = []
     for number, shard in enumerate(old.shards):
-        keys = tuple(sample["key"] for sample in old.sidecar(number)["samples"])
+        sidecar = old.sidecar(number)
+        keys = tuple(sample["key"] for sample in sidecar["samples"])
+        keys += tuple(failure["id"] for failure in sidecar["failed"])
         stands = same_views and all(
-            splits.get(key) == shard["split"] and now[key] == before.get(key) for key in keys
+            splits.get(key) == shard["split"] and now.get(key) == before.get(key) for key in keys
         )
         if stands and keys:
             kept.append(Kept(**{**shard, "keys": keys}))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer import shards, storage
+from renderer.shapes.shape import Shape
 
 if TYPE_CHECKING:
     from renderer.jobs.render import Job, Scanned
@@ -39,8 +40,10 @@ def hashes(note: Mapping[str, Any] | None) -> dict[str, str]:
     return {shape["key"]: shape["sha256"] for shape in note["shapes"]} if note else {}
 
 
-def is_ours(note: Mapping[str, Any] | None, job: Job) -> bool:
-    return note is not None and note["job"] == identity(job)
+def is_ours(note: Mapping[str, Any], job: Job, shapes: Sequence[Shape]) -> bool:
+    """Whether the folder is this job's; with --add and other shapes it is one to grow instead."""
+    same = note["job"] == identity(job)
+    return same and not (job.add and hashes(note) != {s.key: s.sha256 for s in shapes})
 
 
 def refuse_foreign(folder: Path, note: Mapping[str, Any] | None, job: Job) -> None:

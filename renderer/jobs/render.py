@@ -185,7 +185,7 @@ def scan(job: Job) -> Scanned:
 
     found = shapes.scan(job.shapes, up=job.up, limit=job.limit)
     note = ownership.read(job.folder)
-    if note is not None and ownership.is_ours(note, job):
+    if note is not None and ownership.is_ours(note, job, found):
         kept = tuple(growth.Kept(**{**k, "keys": tuple(k["keys"])}) for k in note["kept"])
         return Scanned(shapes=found, kept=kept, first=note["first"])
     if job.add and note is not None:
@@ -205,7 +205,7 @@ def prepare(job: Job, scanned: Scanned) -> None:
     from renderer import ownership, storage
 
     note = ownership.read(job.folder)
-    if note is not None and ownership.is_ours(note, job):
+    if note is not None and ownership.is_ours(note, job, scanned.shapes):
         ownership.refuse_changed(job.folder, note, scanned)
         return
     ownership.refuse_foreign(job.folder, note, job)

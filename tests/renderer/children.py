@@ -227,6 +227,27 @@ class Farm:
         render.publish(job, scanned, ran.dones, True)
         return ran
 
+    def attempt(
+        self,
+        job: render.Job,
+        task: render.Task,
+        failed: Mapping[str, tuple[str, str]] | None = None,
+        told: dict[str, tuple[str, str]] | None = None,
+        errors: list[dict[str, Any]] | None = None,
+    ) -> render.Done | None:
+        """One task, once.
+
+        failed  shapes already given up
+        told    where shapes that fail are noted;  errors  what ended the task
+        """
+        ran = Ran(failed=dict(failed or {}))
+        done = self._task(job, task, ran, None)
+        if told is not None:
+            told |= ran.failed
+        if errors is not None:
+            errors += ran.errors
+        return done
+
     def _task(
         self, job: render.Job, task: render.Task, ran: Ran, kill_after: int | None
     ) -> render.Done | None:

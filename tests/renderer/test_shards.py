@@ -307,7 +307,7 @@ class TestDataset:
     def test_a_member_that_is_not_there_is_a_key_error_that_names_what_is(
         self, written: Path
     ) -> None:
-        with pytest.raises(KeyError, match=r"car-0 has no 00\.mask\.png; it has 00\.depth\.png, "):
+        with pytest.raises(KeyError, match=r"car-0 has no 00\.mask\.png; it has json, 00\.rgba"):
             Dataset(written)[0].read("00.mask.png")
         view = Dataset(written)[0].views[0]
         assert view.has("rgba") and not view.has("mask")

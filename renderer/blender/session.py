@@ -100,7 +100,7 @@ class Session:
             parts = load.load(path, references(path, tuple(texture_roots)))
             vertices, faces = load.geometry(parts)
             normalization = normalization_of(vertices, up)
-            _transform(normalization.matrix, kept)
+            _transform(normalization, kept)
             _use_twice(parts)
             world = normalization.apply(vertices)
             yield Loaded(triangles=world[faces], vertices=world, normalization=normalization)
@@ -140,13 +140,34 @@ def _all_data() -> Iterator[Any]:
         yield from collection
 
 
-def _transform(matrix: Array, kept: set[Any]) -> None:
+def _transform(normalization: Normalization, kept: set[Any]) -> None:
+    """Bring the shape into the world.
+
+    Where nothing stands in the way the vertices themselves are moved, in double precision: Cycles
+    reckons in single precision, in which a shape at 1e20 or far from the origin comes to nothing.
+    """
     import mathutils
 
     for obj in bpy.data.objects:
-        if obj not in kept and obj.parent is None:
-            obj.matrix_world = mathutils.Matrix((matrix @ np.array(obj.matrix_world)).tolist())
+        if obj in kept or obj.parent is not None:
+            continue
+        matrix = np.array(obj.matrix_world)
+        if _is_plain(obj) and np.array_equal(matrix, np.eye(4)):
+            places = np.empty(3 * len(obj.data.vertices), np.float32)
+            obj.data.vertices.foreach_get("co", places)
+            moved = normalization.apply(places.reshape(-1, 3).astype(np.float64))
+            obj.data.vertices.foreach_set("co", moved.astype(np.float32).ravel())
+            obj.data.update()
+        else:
+            obj.matrix_world = mathutils.Matrix((normalization.matrix @ matrix).tolist())
     bpy.context.view_layer.update()
+
+
+def _is_plain(obj: Any) -> bool:
+    """Whether its mesh is its own and nothing is computed from it."""
+    if obj.type != "MESH" or obj.data.users != 1 or obj.children:
+        return False
+    return not obj.modifiers and obj.data.shape_keys is None
 
 
 def _use_twice(parts: Sequence[load.Part]) -> None:

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# As a farm's worker starts its child on a CPU machine; numpy reads the second when it is imported.
+os.environ.setdefault("FARM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from renderer.jobs import render
 
 

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent))
-from in_process import run_job
+from in_process import run_job  # isort: skip  (before numpy: it sets the number of threads)
+
+import numpy as np
 from meshes import bumpy_spheres
 
 SAMPLES = (1, 4, 16, 32)
@@ -29,7 +29,6 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=24)
     parser.add_argument("--shapes", type=int, default=6)
     options = parser.parse_args()
-    os.environ.setdefault("FARM_THREADS", "1")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bumpy_spheres(folder / "shapes", options.shapes, options.triangles)

@@ -27,6 +27,13 @@ PIXELS_COVERED = 0.95
 """Share of opaque pixels that must have a point within `cover_radius`.  The rule above alone lets
 87 % of wrong azimuths through; this one catches them."""
 
+SURFACE_COVERED = 0.90
+"""The same, counting only points that lie on the surface that is seen: of 168 views the rule above
+notices two thirds of cameras that are 10 degrees off, this one 93 %, and no true view had less than
+95.5 %."""
+SURFACE_DEPTH = 0.02
+"""How far from the depth map a point may lie and still be on the surface that is seen."""
+
 
 def cover_radius(size: int, points: int) -> float:
     """Pixels: 2 for 16384 points at 128 px, growing where points lie less densely on the image."""
@@ -51,13 +58,17 @@ def blank(rgba: Array) -> str | None:
 
 
 def problems_of_view(
-    images: Mapping[str, Array], meta: Mapping[str, Any], points: Array | None
+    images: Mapping[str, Array],
+    meta: Mapping[str, Any],
+    points: Array | None,
+    depth_scale: float | None = None,
 ) -> list[str]:
     """What is wrong with one view; empty when nothing is.
 
     images  pass -> decoded array
     meta    the view's entry in the sample's JSON
     points  [N, 3] world, or None where there are none
+    depth_scale  units per step of the depth image; None leaves out the rule that needs it
     """
     rgba = images["rgba"]
     alpha = rgba[..., 3]
@@ -89,12 +100,13 @@ def problems_of_view(
         if images["mask"][~inside].any():
             found.append("transparent pixels belong to a part")
     if points is not None and len(points):
-        found += _disagreement(points, meta, inside, opaque)
+        scaled = images["depth"] * depth_scale if "depth" in images and depth_scale else None
+        found += _disagreement(points, meta, inside, opaque, scaled)
     return found
 
 
 def _disagreement(
-    points: Array, meta: Mapping[str, Any], inside: Array, opaque: Array
+    points: Array, meta: Mapping[str, Any], inside: Array, opaque: Array, surface: Array | None
 ) -> list[str]:
     """Points and pixels must tell of the same shape from the same camera."""
     height, width = inside.shape
@@ -103,20 +115,35 @@ def _disagreement(
         return ["points lie behind the camera"]
     column, row = np.floor(pixels).astype(np.int64).T
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    column, row = column[within], row[within]
+    column, row, depth = column[within], row[within], depth[within]
     near = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
     found = []
     share = near[row, column].sum() / len(points)
     if share < POINTS_INSIDE:
         found.append(f"only {share:.1%} of the points fall on the shape's pixels")
-    empty = np.ones((height, width), np.uint8)
+    if not opaque.any():
+        return found
+    radius = cover_radius(width, len(points))
+    covered = _covered(row, column, opaque, radius)
+    if covered < PIXELS_COVERED:
+        found.append(f"the points cover only {covered:.1%} of the shape's pixels")
+    if surface is not None:
+        seen = np.abs(surface[row, column] - depth) < SURFACE_DEPTH
+        # Where most of a shape's surface is inside, the points that are seen lie less densely: the
+        # radius in which 98 % of the pixels would have one, were they spread at random.
+        radius = max(radius, math.sqrt(4 * opaque.sum() / (math.pi * max(1, seen.sum()))))
+        covered = _covered(row[seen], column[seen], opaque, radius)
+        if covered < SURFACE_COVERED:
+            found.append(f"the points on the surface cover only {covered:.1%} of its pixels")
+    return found
+
+
+def _covered(row: Array, column: Array, opaque: Array, radius: float) -> float:
+    """Share of opaque pixels that have one of some pixels within a radius."""
+    empty = np.ones(opaque.shape, np.uint8)
     empty[row, column] = 0
     distance = cv2.distanceTransform(empty, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    if opaque.any():
-        covered = float((distance[opaque] <= cover_radius(width, len(points))).mean())
-        if covered < PIXELS_COVERED:
-            found.append(f"the points cover only {covered:.1%} of the shape's pixels")
-    return found
+    return float((distance[opaque] <= radius).mean())
 
 
 def problems_of_sample(
@@ -148,5 +175,8 @@ def problems_of_sample(
         if sizes != {(height, width)}:
             found.append(f"view {number}: images of {sizes}, expected {(height, width)}")
             continue
-        found += [f"view {number}: {p}" for p in problems_of_view(images, view, cloud)]
+        found += [
+            f"view {number}: {p}"
+            for p in problems_of_view(images, view, cloud, meta["depth_scale"])
+        ]
     return found

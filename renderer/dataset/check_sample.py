@@ -100,7 +100,9 @@ def _images(
         if wrong or "rgba" not in images:
             continue
         posed = "world_to_camera" in view
-        for problem in content.problems_of_view(images, view, points if posed else None):
+        for problem in content.problems_of_view(
+            images, view, points if posed else None, meta.get("depth_scale")
+        ):
             # A photograph goes to its borders; a rendered shape must not.
             if posed or not problem.startswith("clipped"):
                 yield "content", f"view {number}", problem

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renderer import content
+from renderer import content, shards
 from renderer.camera import Viewpoint, world_to_camera
 from renderer.members import PASSES
 from renderer.pointcloud import sample_surface
@@ -179,7 +179,7 @@ class TestPointsAndPixels:
 
         assert any("points" in p for p in shape.all_problems())
 
-    @pytest.mark.parametrize(("by", "share"), [(10, 0.6), (20, 0.85), (45, 0.95)])
+    @pytest.mark.parametrize(("by", "share"), [(5, 0.3), (10, 0.9), (20, 0.9), (45, 0.95)])
     def test_most_wrong_azimuths_are_noticed_at_the_usual_size(
         self, blender: Any, shapes_folder: Path, by: float, share: float
     ) -> None:
@@ -195,7 +195,7 @@ class TestPointsAndPixels:
                     azimuth_deg=view["azimuth"] + error, elevation_deg=view["elevation"]
                 )
                 meta["world_to_camera"] = world_to_camera(camera)
-                found = content.problems_of_view(images, meta, points)
+                found = content.problems_of_view(images, meta, points, shards.DEPTH_SCALE)
                 if error:
                     noticed.append(bool(found))
                 else:

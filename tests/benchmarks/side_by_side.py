@@ -1,6 +1,6 @@
 """The farm against a plain script: images/s of the whole job, in one run on the same machine.
 
-    python tests/benchmarks/side_by_side.py [--triangles 20000] [--views 24] [--shapes 12]
+    python tests/benchmarks/side_by_side.py [--triangles 20000] [--views 24] [--shapes 24]
 
 Both render the same meshes at 128 px and 16 samples with the same passes. The script is what people
 write: one process per model, one write per view; the better of one process at a time with two
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--triangles", type=int, default=20_000)
     parser.add_argument("--views", type=int, default=24)
-    parser.add_argument("--shapes", type=int, default=12)
+    parser.add_argument("--shapes", type=int, default=24)
     options = parser.parse_args()
     images = options.views * options.shapes
     with tempfile.TemporaryDirectory() as name:

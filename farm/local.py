@@ -22,7 +22,7 @@ from typing import Any
 
 import redis
 
-from farm import broker, machine
+from farm import broker, machine, wheel
 from farm.address import celery_url, redis_url
 from farm.child import die_with_parent
 from farm.errors import BrokerFailed
@@ -347,6 +347,7 @@ def main() -> int:
                 signal.signal(number, stop)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             log.info("started pid=%d home=%s", os.getpid(), settings.home)
+            wheel.settle("bpy")
             supervisor.run()
     except BlockingIOError:
         return os.EX_OK  # there is one already

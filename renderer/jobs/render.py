@@ -212,10 +212,14 @@ def prepare(job: Job, scanned: Scanned) -> None:
     needed, free = estimate(job, scanned)["bytes"], storage.free_bytes(job.folder)
     if needed > free:
         raise ValueError(
-            f"{job.folder} will need about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            f"{job.folder} will need about {_bytes(needed)}, and {_bytes(free)} are "
             "free there; choose another --out, or fewer views or shapes"
         )
     ownership.claim(job, scanned)
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def estimate(job: Job, scanned: Scanned) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class Controller:
         if not isinstance(error, ValueError | OSError):
             log.error("job=%s", job, exc_info=error)
             reason = f"{type(error).__name__}: {reason}"
+        if not self.settings.private and any(name in reason for name in self.settings.roots):
+            reason += f" (on the controller's machine, {socket.gethostname()})"
         self.store.note(job, fault="use" if isinstance(error, ValueError) else "farm")
         self.store.turn(job, FAILED, SUBMITTED, RUNNING, reason=reason)
 

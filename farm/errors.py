@@ -7,6 +7,7 @@ FarmError             the farm cannot do it now
 ├─ NoSuchJob          no job of that name is on record (also a ValueError)
 ├─ BrokerFailed       Redis cannot be started or reached
 ├─ ProgramFailed      a child program died or was killed; carries its class and reason
+├─ OtherRoots         the private farm is at work with other folders of shapes
 └─ FarmBusy           another controller, or another farm, holds the lock
 """
 
@@ -86,3 +87,17 @@ class FarmBusy(FarmError):
 
     def __str__(self) -> str:
         return f"{self.what} is already held by {self.holder}"
+
+
+class OtherRoots(FarmError):
+    """The private farm works on a job, and looks for shapes elsewhere than this command."""
+
+    def __init__(self, name: str, ours: str, theirs: str):
+        super().__init__(name, ours, theirs)
+        self.name, self.ours, self.theirs = name, ours, theirs
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is {self.ours} here, and {self.theirs or 'not set'} in the farm that "
+            "works on a job; wait for it, or `farm down` first"
+        )

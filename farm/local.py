@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import json
 import logging
 import os
 import signal
@@ -25,14 +26,15 @@ import redis
 from farm import broker, machine, wheel
 from farm.address import celery_url, redis_url
 from farm.child import die_with_parent
-from farm.errors import BrokerFailed
+from farm.errors import BrokerFailed, OtherRoots
 from farm.settings import Settings, load
 from farm.store import Store, connect
 
 log = logging.getLogger(__name__)
 
 WISHES = "farm:private"
-"""hash: stay, stop, closing (0|1), workers (a number), open (the supervisor's process id)"""
+"""hash: stay, stop, closing (0|1), workers (a number), open (the supervisor's process id),
+roots (where it looks for shapes, as JSON)"""
 LINGER_S = 4.0
 TICK_S = 0.3
 STOP_S = 12.0
@@ -75,6 +77,30 @@ def open_store(settings: Settings) -> Store:
     )
 
 
+def open_store_with_roots(settings: Settings) -> Store:
+    """As open_store; a private farm then looks for shapes where this process does.
+
+    One that was started with other FARM_*_ROOT is started anew, unless it works on a job: then
+    OtherRoots is raised. Folders that are not set here are left as they are there.
+    """
+    store = open_store(settings)
+    if not settings.private:
+        return store
+    wishes: Any = store.client.hgetall(WISHES)
+    theirs = json.loads(wishes.get("roots") or "{}")
+    other = [name for name, ours in settings.roots.items() if ours != theirs.get(name, ours)]
+    other = [name for name in other if settings.roots[name]]
+    if not other:
+        return store
+    if any(record.active for record in store.jobs()):
+        raise OtherRoots(other[0], settings.roots[other[0]], theirs[other[0]])
+    wish(store, stop=1)
+    wait_until_gone(settings)
+    store = open_store(settings)
+    wish(store, **{name: int(wishes[name]) for name in ("stay", "workers") if name in wishes})
+    return store
+
+
 def running(settings: Settings) -> bool:
     """Whether the private farm's supervisor is there."""
     try:
@@ -102,7 +128,7 @@ def start(settings: Settings) -> None:
         )
 
 
-def wish(store: Store, **wishes: int | None) -> None:
+def wish(store: Store, **wishes: int | str | None) -> None:
     """Tell the supervisor: stay=1, stop=1, workers=3; None takes a wish back."""
     for name, value in wishes.items():
         if value is None:
@@ -226,7 +252,8 @@ class Supervisor:
             try:
                 if not self._greeted:
                     self.store.client.delete(WISHES)
-                    wish(self.store, open=os.getpid())
+                    roots = json.dumps(self.settings.roots)
+                    wish(self.store, roots=roots, open=os.getpid())
                     self._greeted = True
                 self._tick()
             except redis.RedisError as error:

@@ -69,6 +69,15 @@ class Settings:
     def logs(self) -> Path:
         return self.home / "logs"
 
+    @property
+    def roots(self) -> dict[str, str]:
+        """Where shapes are looked for: variable -> folder, "" where there is none."""
+        return {
+            "FARM_SHAPENET_ROOT": str(self.shapenet_root or ""),
+            "FARM_MODELNET_ROOT": str(self.modelnet_root or ""),
+            "FARM_SAMPLES_ROOT": str(self.samples_root or self.home / "samples"),
+        }
+
     def environment(self) -> dict[str, str]:
         """The FARM_* variables that give a child process these very settings."""
         found: dict[str, str] = {"FARM_CONFIG": os.devnull}

@@ -131,7 +131,7 @@ def submit(kind: Any, job: Any, options: Options) -> int:
     from farm.follow import follow
     from farm.records import JobRecord
 
-    store = local.open_store(settings)
+    store = local.open_store_with_roots(settings)
     record = JobRecord(
         id=kind.job_id(job),
         kind=kind.name,

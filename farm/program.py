@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from farm.errors import ProgramFailed
+from farm.scratch import Scratch
 
 TAIL_LINES = 15
 LOG_BYTES = 4_000_000  # of one task: a child that chatters for days must not fill the disk
@@ -34,17 +35,24 @@ EXIT_CLASSES = {
 
 
 class Program:
-    """`python -m PACKAGE`, speaking the protocol of farm.child."""
+    """`python -m PACKAGE`, speaking the protocol of farm.child, with a temporary folder of its own.
+
+    Raises ProgramFailed when there is no room for that folder.
+    """
 
     def __init__(self, package: str, environment: Mapping[str, str]):
         self.package = package
+        try:
+            self.scratch = Scratch()
+        except OSError as error:
+            raise ProgramFailed("environment", f"{error.filename}: {error.strerror}") from None
         self._oom_kills = _oom_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-m", package],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=dict(environment),
+            env={**environment, "TMPDIR": str(self.scratch.path)},
             process_group=0,
         )
         self.pid = self._process.pid
@@ -144,6 +152,7 @@ class Program:
                 with contextlib.suppress(OSError):
                     stream.close()
         self._log = None
+        self.scratch.remove()
 
     def _death(self) -> ProgramFailed:
         """Why it is gone, as an error."""

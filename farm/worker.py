@@ -23,7 +23,7 @@ import redis
 from celery import signals
 from celery.platforms import SecurityWarning
 
-from farm import kinds
+from farm import kinds, scratch
 from farm.address import redis_url
 from farm.app import TASK, make_app, send
 from farm.attempt import Now, Runner
@@ -52,6 +52,7 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         return _run(app, runner, job, task)
 
     names = [kind for kind in kinds.find(settings.kind_packages)]
+    scratch.sweep()
     store.release_all(name)
     store.forgive(name, names)
     heart = Heart(settings, runner, store)

@@ -23,6 +23,7 @@ from farm.settings import Settings, load
 from farm.store import Store, connect
 
 DOUBLES = Path(__file__).parent / "doubles"
+sys.path.insert(0, str(DOUBLES))
 SHORT = {
     "FARM_KIND_PACKAGES": "farmdouble.jobs",
     "FARM_LEASE_S": "3",

@@ -77,7 +77,7 @@ def problems_of_view(
     if reason := blank(rgba):
         return [reason]
     if inside[[0, -1]].any() or inside[:, [0, -1]].any():
-        found.append("clipped: the shape touches the image's border")
+        found.append("clipped: the shape touches the border; a larger --size leaves more room")
     if {k: meta.get(k) for k in ("bbox", "coverage")} != describe_view(rgba):
         found.append("bbox or coverage differ from the alpha channel")
     if "depth" in images:

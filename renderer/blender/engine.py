@@ -31,8 +31,8 @@ SYSTEM_PACKAGES = {
 }
 
 
-class NoBlender(Exception):
-    """This machine cannot render; one line says what to do."""
+class NoBlender(ImportError):
+    """This machine cannot render; one line says what to do. No shape is to blame."""
 
 
 @dataclass(frozen=True, kw_only=True)

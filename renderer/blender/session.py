@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.blender import engine, load, passes
-from renderer.camera import project, world_to_camera
+from renderer.camera import filter_width, project, world_to_camera
 from renderer.errors import BadInput
 from renderer.layout import ViewLayout
 from renderer.shapes.references import references
@@ -82,8 +82,11 @@ class Session:
     def __init__(self, threads: int | None = None):
         self.device = engine.start(threads)
         self._warm_up()
-        folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._memory = tempfile.TemporaryDirectory(prefix="shapefarm-", dir=folder)
+        # Whoever starts this program gives it a folder in memory (TMPDIR) and removes it after.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._memory = tempfile.TemporaryDirectory(
+            prefix="shapefarm-", dir=os.environ.get("TMPDIR", memory)
+        )
 
     @property
     def version(self) -> str:
@@ -116,6 +119,7 @@ class Session:
         scene.render.resolution_x, scene.render.resolution_y = size
         scene.cycles.samples = spp
         scene.cycles.seed = view.sampling_seed
+        scene.cycles.filter_width = filter_width(size[0])
         matrix = world_to_camera(view.viewpoint)
         passes.place_camera(matrix, intrinsics, size)
         passes.place_lights(view.lights)

@@ -13,6 +13,7 @@ from renderer.camera import (
     RIGS,
     Viewpoint,
     dodecahedron_vertices,
+    filter_width,
     intrinsics,
     project,
     rig_views,
@@ -335,3 +336,13 @@ class TestNumberOfViews:
     def test_an_unknown_rig_is_refused_and_the_known_ones_are_named(self) -> None:
         with pytest.raises(ValueError, match="'ring'; there are dpc, circle, dodecahedron, miro"):
             rig_views("ring", None)
+
+
+@pytest.mark.parametrize("size", [33, 48, 64, 78, 79, 128])
+def test_the_pixel_filter_of_the_border_does_not_reach_a_shape(size: int) -> None:
+    intrinsic = intrinsics((size, size))
+    # The point of the sphere of diameter 1 that a camera two units away sees furthest out.
+    edge = np.array([[0.5 * np.cos(np.arcsin(0.25)), 0, 2 - 0.5 * 0.25]])
+    pixels, _ = project(edge, np.eye(4), intrinsic)
+
+    assert pixels[0, 0] <= size - 0.5 - filter_width(size) / 2 + 1e-9

@@ -1,0 +1,5 @@
+"""For every test: `uv run pytest` leaves Blender where it is."""
+
+from farm import wheel
+
+wheel.settle("bpy")

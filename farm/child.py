@@ -16,16 +16,18 @@ here (reading a task strictly takes pydantic, imported with the first request).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -33,6 +35,7 @@ PR_SET_PDEATHSIG = 1
 PROGRESS_S = 0.2  # progress oftener than this tells nobody anything
 # Nobody can write there: every task would fail the same way, so the job stops.
 STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+OURS = re.compile(r"\.(.+)\.\w+\.part")  # a file of storage that is not renamed yet
 CLASSES = ("bad_input", "out_of_memory", "timeout", "crash", "blank", "environment")
 
 
@@ -119,8 +122,11 @@ class Channel:
         return json.loads(line) if line else None
 
 
-def serve(package: str) -> int:
+def serve(package: str, warm_up: Callable[[], object] = lambda: None) -> int:
     """Run the tasks of a package's kinds until stdin ends; the exit code.
+
+    warm_up  loads what is heavy, before the first task comes; what goes wrong then is told by the
+             task that needs it
 
     Call it before anything heavy is imported: it moves stdout away (Blender chatters there) and
     asks the kernel to kill this process with its parent.
@@ -129,6 +135,8 @@ def serve(package: str) -> int:
     channel = _take_channel()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's business
     channel.send(event="ready", pid=os.getpid())
+    with contextlib.suppress(Exception):
+        warm_up()
     while (message := channel.receive()) is not None:
         _run(package, message["run"], channel)
     return os.EX_OK
@@ -152,6 +160,7 @@ def _take_channel() -> Channel:
 
 def _run(package: str, request: dict[str, Any], channel: Channel) -> None:
     lease = Lease(channel, [Failure(**failure) for failure in request["failed"]])
+    job: Any = None
     try:
         from farm import kinds
 
@@ -166,10 +175,23 @@ def _run(package: str, request: dict[str, Any], channel: Channel) -> None:
         channel.send(event="lost")
     except Exception as error:
         traceback.print_exc()
-        _tell(error, lease.item, channel)
+        _tell(error, lease.item, getattr(job, "out", None), channel)
 
 
-def _tell(error: Exception, item: str | None, channel: Channel) -> None:
+def told(error: OSError, out: str | None) -> str:
+    """What storage refused, where, and what helps: one line. `out` is the job's folder."""
+    path, what = str(error.filename or out or "storage"), error.strerror or str(error)
+    folder, slash, name = path.rpartition("/")
+    if match := OURS.fullmatch(name):
+        path = f"{folder}{slash}{match[1]}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: {what}; free some space, the same line goes on"
+    if error.errno in STOPPING:
+        return f"{path}: {what}; make it writable, the same line goes on"
+    return f"{path}: {what}"
+
+
+def _tell(error: Exception, item: str | None, out: str | None, channel: Channel) -> None:
     """Say what went wrong as a failure class and one line."""
     reason, stop = f"{type(error).__name__}: {error}".splitlines()[0], False
     cls = getattr(error, "failure_class", "crash")
@@ -181,5 +203,5 @@ def _tell(error: Exception, item: str | None, channel: Channel) -> None:
         cls, item, stop = "environment", None, True
     elif isinstance(error, OSError) and error.errno in STOPPING:
         cls, item, stop = "environment", None, True
-        reason = f"{error.filename or 'storage'}: {error.strerror}"
+        reason = told(error, out)
     channel.send(event="error", item=item, **{"class": cls}, reason=reason, stop=stop)

@@ -28,7 +28,7 @@ from farm import kinds
 from farm.address import redis_url
 from farm.app import make_app, send
 from farm.attempt import listed_failures, made_units
-from farm.child import die_with_parent
+from farm.child import die_with_parent, told
 from farm.errors import FarmBusy
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
 from farm.settings import Settings
@@ -88,7 +88,8 @@ class Controller:
         """Stop a job: its storage or its specification will not do."""
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OSError) and error.strerror:
-            reason = f"{error.filename or 'storage'}: {error.strerror}"
+            life = self.lives.get(job)
+            reason = told(error, getattr(life.job, "out", None) if life else None)
         if not isinstance(error, ValueError | OSError):
             log.error("job=%s", job, exc_info=error)
             reason = f"{type(error).__name__}: {reason}"

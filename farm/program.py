@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from farm.child import told
 from farm.errors import ProgramFailed
 from farm.scratch import Scratch
 
@@ -45,7 +46,7 @@ class Program:
         try:
             self.scratch = Scratch()
         except OSError as error:
-            raise ProgramFailed("environment", f"{error.filename}: {error.strerror}") from None
+            raise ProgramFailed("environment", told(error, None)) from None
         self._oom_kills = _oom_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-m", package],

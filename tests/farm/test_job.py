@@ -114,7 +114,8 @@ def test_a_full_disk_stops_the_job_with_one_line(farm):
 
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        f"farm: {farm.folder / 'full'}: No space left on device"
+        f"farm: {farm.folder / 'full'}: No space left on device; "
+        "free some space, the same line goes on"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from farm import kinds
 from farm.attempt import Runner
+from farm.child import told
 from farm.errors import ProgramFailed
 from farm.program import Program
 from farm.records import JobRecord
@@ -106,7 +108,31 @@ def test_a_full_disk_is_nobodys_item_and_stops(program, tmp_path):
     error = events(program, "error")[-1]
 
     assert (error["item"], error["class"], error["stop"]) == (None, "environment", True)
-    assert error["reason"] == f"{tmp_path}: No space left on device"
+    assert (
+        error["reason"]
+        == f"{tmp_path}: No space left on device; free some space, the same line goes on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "/data/cars: No space left on device; free some space, the same line goes on",
+        ),
+        (
+            OSError(errno.EACCES, "Permission denied", "/data/cars/.dataset.json.h2k_f4x9.part"),
+            "/data/cars/dataset.json: Permission denied; make it writable, the same line goes on",
+        ),
+        (
+            OSError(errno.ENOENT, "No such file or directory", "/mesh.obj"),
+            "/mesh.obj: No such file or directory",
+        ),
+    ],
+)
+def test_what_storage_refused_is_told_with_the_folder_and_the_remedy(error, line):
+    assert told(error, "/data/cars") == line
 
 
 def test_chatter_on_stdout_is_no_event(program, tmp_path):

@@ -39,6 +39,8 @@ class Up:
         print(f"the farm runs; its state and logs are in {settings.home}; `farm down` stops it")
         if importlib.util.find_spec("flower"):
             print(f"Flower: http://127.0.0.1:{settings.flower_port}")
+        else:
+            print("Flower, to look at it in a browser: `uv run --extra monitor farm up`")
         return 0
 
 

@@ -73,6 +73,11 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         optimization="fair",
         quiet=True,
     )
+    # For a job that waits already, the child loads Blender or torch while Celery connects.  Linux
+    # ties it to this thread, which lasts as long as the worker.
+    waiting = [job for job in store.jobs() if job.active and job.role == role]
+    if waiting:
+        runner.program(kinds.load(waiting[0].kind, settings.kind_packages).program)
     try:
         worker.start()
     finally:

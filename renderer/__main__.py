@@ -21,7 +21,13 @@ def main() -> int:
         return os.EX_USAGE
     from farm.child import serve
 
-    return serve("renderer.jobs")
+    return serve("renderer.jobs", warm_up)
+
+
+def warm_up() -> None:
+    from renderer.shard_task import warm_session
+
+    warm_session()
 
 
 def doctor() -> int:

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/memory.py FOLDER_OR_ADDRESS [--shapes 500]
 
-The shapes of the address are rendered again and again in one process, at 64 px and 1 sample: what
+The shapes of the address are rendered again and again in one process, at 64 px and 4 samples: what
 grows, grows by the shape.
 """
 
@@ -26,7 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     found = [shape for shape in shapes.scan([options.address]) if not shape.problem]
     recipe = Recipe(
-        cameras="dpc", views=2, size=64, spp=1, passes=("rgba", "depth"), points=2048, seed=0
+        cameras="dpc", views=2, size=64, spp=4, passes=("rgba", "depth"), points=2048, seed=0
     )
     out, measured = os.dup(1), {}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Blender's chatter

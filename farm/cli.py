@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 DONE, NOT_DONE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -37,6 +37,21 @@ GROUPS = (
 )
 
 
+WHOLE, NUMBER = "a whole number is wanted", "a number is wanted"
+# What tyro says, and what a person is told: the option, the value, what is wanted.
+PLAIN: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^(\S+): no type matching INT .* from \['(.*?)'\].*", rf"\1 \2: {WHOLE}"),
+    (r"^(\S+): no type matching FLOAT .* from \['(.*?)'\].*", rf"\1 \2: {NUMBER}"),
+    (r"^(\S+): invalid literal for int\(\) with base 10: '(.*)'", rf"\1 \2: {WHOLE}"),
+    (r"^(\S+): could not convert string to float: '(.*)'", rf"\1 \2: {NUMBER}"),
+    (r"^Missing value for argument '(\S+)'.*", r"\1: a value is wanted"),
+    (
+        r"^invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)\.?",
+        lambda match: f"{match[2]} {match[1]}: {_choices(match[3])} is wanted",
+    ),
+)
+
+
 class Wrong(Exception):
     """Wrong use, told in one line."""
 
@@ -52,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Wrong, ValueError) as wrong:
         return _tell(wrong, WRONG_USE)
     except KeyboardInterrupt:
+        goes_on = "; the same line goes on from here" if words[:1] == ["submit"] else ""
+        print(f"farm: interrupted{goes_on}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `farm status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -171,16 +188,20 @@ def _one_line(boxes: str, prog: str) -> str:
     else:
         message = " ".join(first)
         message = re.sub(r"^Error parsing (\S+): ", _subject, message)
-        message = re.sub(
-            r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number", message
-        )
-        message = re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", message)
+        for pattern, plain in PLAIN:
+            message = re.sub(pattern, plain, message)
     return f"{message} (see {prog} --help)" if "must be given" in message else message
 
 
 def _subject(match: re.Match[str]) -> str:
     """Keep the option's name; drop a dataclass's own, which a person never typed."""
     return f"{match[1]}: " if match[1].startswith("--") or match[1].isupper() else ""
+
+
+def _choices(listed: str) -> str:
+    """'y', 'None', 'z' -> y or z"""
+    words = sorted(set(re.findall(r"'([^']*)'", listed)) - {"None"})
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _help(tree: Mapping[str, Any]) -> str:
@@ -217,7 +238,9 @@ def _tell(error: BaseException, code: int) -> int:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    print(f"farm: {text}", file=sys.stderr)
+    from farm.words import typed
+
+    print(f"farm: {typed(text)}", file=sys.stderr)
     return code
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -17,10 +18,11 @@ from farm.records import ACTIVE, DONE, INTERRUPTED, RUNNING, SUBMITTED, View
 from farm.settings import Settings
 from farm.store import Store
 from farm.watch import Watch
+from farm.words import typed
 
 POLL_S = 0.4
 RECONNECT_S = 3.0  # a Redis away for longer may be a farm that ended: start it again
-LISTED = 10  # failures told at the end; `farm logs` has all
+STOPPED = "farm: interrupted; the same line goes on from here"
 
 
 class Interrupt:
@@ -46,17 +48,24 @@ class Interrupt:
 
 
 def follow(
-    settings: Settings, store: Store, kind: kinds.Kind, job: str, *, as_json: bool, was: str = ""
+    settings: Settings,
+    store: Store,
+    kind: kinds.Kind,
+    job: str,
+    interrupt: Interrupt,
+    *,
+    as_json: bool,
+    was: str = "",
 ) -> int:
     """Wait until a job rests; the exit code. Prints its summary, or one line of why not."""
     began = time.monotonic()
-    with Interrupt() as interrupt, Watch() as watch:
+    with Watch() as watch:
         view = _watch(settings, store, job, interrupt, watch)
         if interrupt.asked:
             watch.say("stopping: workers hand back what they hold")
             _interrupt(settings, store, job, watch)
     if interrupt.asked:
-        print("farm: interrupted; the same line goes on from here", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         return 130
     if view is None:
         print(
@@ -80,10 +89,10 @@ def _watch(
                 return None
             workers = store.workers(settings.worker_dead_s)
             answered = time.monotonic()
-            if view.record.fault == "use" and not view.total:
-                watch.clear()  # it is told in one line, at the end
-            else:
-                watch.show([view], workers)
+            if view.record.fault == "use":
+                watch.clear()
+            else:  # why it stopped is told in one line, at the end
+                watch.show([replace(view, record=replace(view.record, reason=""))], workers)
             if view.record.state not in ACTIVE:
                 return view
             if settings.private and not local.running(settings):
@@ -150,9 +159,11 @@ def _end(
                 file=sys.stderr,
             )
         dones = [kind.read_done(text) for text in store.dones(record.id)]
-        print(kind.module.summary(job, dones))
+        print(typed(kind.module.summary(job, dones)))
     if done:
         return 0
     why = record.reason or f"{record.state}; `farm resume {record.id}` goes on"
-    print(f"farm: {why}", file=sys.stderr)
+    print(f"farm: {typed(why)}", file=sys.stderr)
+    if record.refused:
+        store.note(record.id, told=True)
     return 2 if record.fault == "use" else 1

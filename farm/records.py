@@ -30,6 +30,8 @@ class JobRecord:
     reason: str = ""
     fault: str = ""
     """Whose: "use" when what was asked for is wrong."""
+    told: bool = False
+    """Whether somebody has read why it was refused."""
     label: str = ""
     """What it makes of what, for people."""
     workers: int = 0
@@ -44,6 +46,11 @@ class JobRecord:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def refused(self) -> bool:
+        """Whether it never came to work: what was asked for was wrong."""
+        return self.state == FAILED and self.fault == "use" and not self.tasks
 
 
 @dataclass(frozen=True, kw_only=True)

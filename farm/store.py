@@ -524,7 +524,7 @@ def _maybe(value: Any) -> str | None:
 
 
 def _text(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict) else value
+    return json.dumps(value) if isinstance(value, dict | bool) else value
 
 
 def _flat(record: JobRecord) -> dict[str, Any]:
@@ -542,6 +542,7 @@ def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
         state=facts["state"],
         reason=facts.get("reason", ""),
         fault=facts.get("fault", ""),
+        told=facts.get("told") == "true",
         label=facts.get("label", ""),
         workers=int(facts.get("workers") or 0),
         tasks=int(facts.get("tasks") or 0),

@@ -20,11 +20,16 @@ class Up:
     workers: int | None = None
     """So many workers; by default one for each GPU, or for each core without one."""
 
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"--workers {self.workers}: at least 1")
+
     def __call__(self) -> int:
         import importlib.util
 
         from farm import local
         from farm.settings import load
+        from farm.words import typed
 
         settings = load()
         if not settings.private:
@@ -36,7 +41,10 @@ class Up:
         local.wish(store, stay=1)
         if self.workers:
             local.wish(store, workers=self.workers)
-        print(f"the farm runs; its state and logs are in {settings.home}; `farm down` stops it")
+        print(
+            f"the farm runs; its state and logs are in {settings.home}; "
+            + typed("`farm down` stops it")
+        )
         if importlib.util.find_spec("flower"):
             print(f"Flower: http://127.0.0.1:{settings.flower_port}")
         else:

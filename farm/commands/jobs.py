@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+EMPTY = "no jobs yet; try `farm submit render --shapes samples/cars`"
 RESTING = 6  # finished jobs that `farm status` shows
 JobId = Annotated[str, Positional, arg(metavar="JOB")]
 
@@ -27,15 +28,15 @@ class Status:
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        from farm.words import count, typed
+
         settings, store = _open()
         if store is None:
-            print(
-                json_.dumps({"jobs": []})
-                if self.json
-                else "no jobs yet; try `farm submit render --shapes samples/cars`"
-            )
+            print(json_.dumps({"jobs": []}) if self.json else typed(EMPTY))
             return 0
         records = [_job(store, self.job)] if self.job else store.jobs()
+        if not self.job and not self.json:  # what was refused, and told, is nobody's business
+            records = [record for record in records if not (record.refused and record.told)]
         rest = [record for record in records if not record.active]
         older = [] if self.json else rest[:-RESTING]
         views = [view for r in records if r not in older and (view := store.view(r.id))]
@@ -55,11 +56,15 @@ class Status:
         from farm.watch import picture
 
         if not views:
-            print("no jobs yet; try `farm submit render --shapes samples/cars`")
+            print(typed(EMPTY))
             return 0
         Console(highlight=False).print(picture(views, workers))
         if older:
-            print(f"\nand {len(older)} older jobs; `farm status --json` has all")
+            more = count(len(older), "older job")
+            print(typed(f"\nand {more}; `farm status --json` has all"))
+        for view in views:
+            if view.record.refused:
+                store.note(view.record.id, told=True)
         return 0
 
 
@@ -146,7 +151,7 @@ class Logs:
         for failure in failures:
             print(
                 f"  {failure.item}  {failure.cls}  {failure.reason}"
-                f"  ({failure.tries} tries, {failure.task}"
+                f"  ({failure.tries} {'try' if failure.tries == 1 else 'tries'}, {failure.task}"
                 + (f" on {failure.worker})" if failure.worker else ")")
             )
             for line in failure.tail.splitlines()[-6:]:
@@ -217,6 +222,8 @@ class Retry:
     """Id of a job, or its beginning."""
 
     def __call__(self) -> int:
+        from farm.words import typed
+
         _, store = _open()
         record = _job(store, self.job)
         if record.active:
@@ -225,7 +232,8 @@ class Retry:
         if not number:
             print(f"job {record.id}: nothing to try again")
             return 0
-        print(f"job {record.id}: {number} tasks are tried again; `farm watch {record.id}`")
+        tasks = "1 task is" if number == 1 else f"{number} tasks are"
+        print(typed(f"job {record.id}: {tasks} tried again; `farm watch {record.id}`"))
         return 0
 
 

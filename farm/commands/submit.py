@@ -26,7 +26,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise ValueError(f"--workers ({self.workers}) must be at least 1")
+            raise ValueError(f"--workers {self.workers}: at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +128,9 @@ def submit(kind: Any, job: Any, options: Options) -> int:
     if options.dry_run:
         return _dry_run(kind, job, options.json)
     from farm import local
-    from farm.follow import follow
+    from farm.follow import Interrupt, follow
     from farm.records import JobRecord
+    from farm.words import typed
 
     store = local.open_store_with_roots(settings)
     record = JobRecord(
@@ -143,9 +144,12 @@ def submit(kind: Any, job: Any, options: Options) -> int:
     )
     if settings.private and options.workers:
         local.wish(store, workers=options.workers)
-    was = store.submit(record)
-    if options.wait:
-        return follow(settings, store, kind, record.id, as_json=options.json, was=was)
+    with Interrupt() as interrupt:  # from now on Ctrl-C has a job to stop
+        was = store.submit(record)
+        if options.wait:
+            return follow(
+                settings, store, kind, record.id, interrupt, as_json=options.json, was=was
+            )
     if options.json:
         print(
             json.dumps(
@@ -158,7 +162,7 @@ def submit(kind: Any, job: Any, options: Options) -> int:
             )
         )
     else:
-        print(f"{record.id}  `farm watch {record.id}` shows how it goes")
+        print(typed(f"{record.id}  `farm watch {record.id}` shows how it goes"))
     return 0
 
 

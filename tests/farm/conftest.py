@@ -47,7 +47,7 @@ class Farm:
 
     @property
     def environment(self) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
+        clean = {k: value for k, value in os.environ.items() if not k.startswith(("FARM_", "UV"))}
         return {**clean, **SHORT, "FARM_HOME": str(self.home), "COLUMNS": "100", **self.more}
 
     @property

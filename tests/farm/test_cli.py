@@ -14,7 +14,9 @@ from farm.commands import commands
 
 
 def farm(*words, **environ):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FARM_", "UV"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "farm.cli", *words],
         capture_output=True, text=True, env={**clean, **environ}, timeout=60,
@@ -63,16 +65,26 @@ def test_every_command_is_in_the_help_and_has_help_of_its_own(word, capsys):
         ),
         (
             ["submit", "render", "--shapes", "a", "--size", "big"],
-            "farm: --size: 'big' is not a whole number",
+            "farm: --size big: a whole number is wanted",
         ),
+        (
+            ["submit", "render", "--shapes", "a", "--views", "x"],
+            "farm: --views x: a whole number is wanted",
+        ),
+        (
+            ["submit", "render", "--shapes", "a", "--up", "x"],
+            "farm: --up x: y or z is wanted",
+        ),
+        (["submit", "render", "--shapes", "a", "--views"], "farm: --views: a value is wanted"),
         (
             ["submit", "render", "--shapes", "a", "--vews", "3"],
             "farm: unrecognized options: --vews, 3; perhaps you meant --views",
         ),
         (
             ["submit", "render", "--shapes", "a", "--workers", "0"],
-            "farm: --workers (0) must be at least 1",
+            "farm: --workers 0: at least 1",
         ),
+        (["up", "--workers", "0"], "farm: --workers 0: at least 1"),
         (["logs"], "farm: JOB must be given (see farm logs --help)"),
         (["worker", "rendr"], "farm: no role 'rendr'; there are render, train"),
     ],

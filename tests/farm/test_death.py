@@ -51,6 +51,17 @@ def test_ctrl_c_stops_everything_and_the_same_line_goes_on(own_farm, wait, undis
     assert set(farm.works("stopped").values()) == {1}
 
 
+def test_ctrl_c_in_the_first_moment_says_that_it_stopped(own_farm, wait):
+    process = own_farm.start(*LINE, "--out", "early")
+    wait(lambda: (own_farm.home / "lock").exists())
+
+    process.send_signal(signal.SIGINT)
+    result = own_farm.end(process, 15)
+
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1] == ("farm: interrupted; the same line goes on from here")
+
+
 def test_storage_alone_suffices_to_go_on(own_farm, wait, undisturbed):
     farm = own_farm
     process = farm.start(*LINE, "--out", "emptied")

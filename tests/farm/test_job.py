@@ -90,7 +90,7 @@ def test_a_retry_tries_what_failed_and_only_that(farm):
     result = farm.run("retry", job)
     watched = farm.run("watch", job)
 
-    assert "1 tasks are tried again" in result.stdout
+    assert "1 task is tried again" in result.stdout
     assert watched.returncode == 0, watched.stderr
     status = json.loads(farm.run("status", job, "--json").stdout)
     assert (status["state"], status["made"]["shapes"], status["failures"]) == ("done", 5, 1)
@@ -134,6 +134,19 @@ def test_a_folder_with_another_job_is_refused(farm):
 
     assert result.returncode == 2
     assert "holds another count; give another --out" in result.stderr
+    assert "holds another count" not in farm.run("status").stdout, "it was told"
+    assert "holds another count" in farm.run("status", "--json").stdout
+
+
+def test_a_refused_resubmission_tells_its_reason_once(farm):
+    line = ("submit", "count", "--things", "n:3", "--out", "once")
+    farm.run(*line)
+    (farm.folder / "once" / "job.json").write_text('{"things": []}')  # somebody else's, by now
+
+    result = farm.run(*line)
+
+    assert result.returncode == 2
+    assert result.stderr.count("holds another count") == 1
 
 
 def test_a_paused_job_rests_and_goes_on(farm, wait):

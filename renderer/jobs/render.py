@@ -336,10 +336,13 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     except ValueError:
         where = job.folder
     lines = [
-        f"{where}: {shapes} shapes, {images} images, {size / 1e6:.1f} MB in {len(dones)} shards"
+        f"{where}: {_count(shapes, 'shape')}, {_count(images, 'image')}, {size / 1e6:.1f} MB "
+        f"in {_count(len(dones), 'shard')}"
     ]
     if failed:
-        lines.append(f"{failed} shapes failed; `farm dataset info {where}` says which and why")
+        lines.append(
+            f"{_count(failed, 'shape')} failed; `farm dataset info {where}` says which and why"
+        )
     lines += [
         f"  look at it    farm dataset preview {where} --out preview.png",
         f"  prove it      farm dataset verify {where}",
@@ -349,6 +352,10 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
 
 
 # --- details -----------------------------------------------------------------------------------
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _created_with(log: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ class TestAWholeJob:
     def test_summary_says_where_it_is_and_how_to_look_at_it(self, undisturbed: Undisturbed) -> None:
         told = render.summary(undisturbed.job, undisturbed.ran.dones)
 
-        assert "8 shapes, 16 images" in told and "1 shapes failed" in told
+        assert "8 shapes, 16 images" in told and "1 shape failed" in told
         assert "farm dataset preview" in told and "farm dataset verify" in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ COLOURS = {
     "cancelled": "yellow",
     "failed": "red",
 }
-LABEL = 56  # characters; the head fits one line of an ordinary terminal
+LABEL, BAR = 56, 40  # characters, at most
+WIDEST = 110  # columns that the workers' table takes
 MAX_WORKERS = 12  # lines; more are counted
 
 
@@ -123,11 +125,14 @@ def worker_table(workers: Sequence[WorkerRecord], wide: bool = False) -> Rendera
     """Workers, what they do and how they are."""
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim", pad_edge=False)
-    table.add_column("  worker")
-    for name in ("task", "at"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("rate", "MB", *(("tasks", "seen", "version") if wide else ())):
+    # As wide as the terminal whatever is in it, so that nothing jumps while one watches.
+    whole = None if wide else min(WIDEST, _columns())
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, width=whole)
+    for name, share in (("  worker", 5), ("task", 5), ("at", 3)):
+        table.add_column(name, overflow="ellipsis", no_wrap=True, ratio=None if wide else share)
+    for name, width in (("rate", 14), ("MB", 5)):
+        table.add_column(name, justify="right", no_wrap=True, width=None if wide else width)
+    for name in ("tasks", "seen", "version") if wide else ():
         table.add_column(name, justify="right")
     for worker in workers:
         # The last unit is the smallest: images rather than shapes.
@@ -143,6 +148,10 @@ def worker_table(workers: Sequence[WorkerRecord], wide: bool = False) -> Rendera
             style="red" if late else "",
         )
     return table
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def duration(seconds: float) -> str:
@@ -166,14 +175,16 @@ def _head(view: View) -> RenderableType:
 
     record = view.record
     now = time.time() if record.active else record.changed
-    text = Text()
+    rest = Text()
+    rest.append(f"  {_state(view)}", style=COLOURS.get(record.state, ""))
+    rest.append(f"  {duration(max(0.0, now - record.started))}")
+    rest.append(f"  {record.id}", style="dim")
+    text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{record.kind} ", style="bold")
-    label = record.label if len(record.label) <= LABEL else f"{record.label[: LABEL - 1]}…"
-    text.append(label, style="bold cyan")
-    text.append(f"  {_state(view)}", style=COLOURS.get(record.state, ""))
-    text.append(f"  {duration(max(0.0, now - record.started))}")
-    text.append(f"  {record.id}", style="dim")
-    return text
+    # What it makes of what is cut, never its state or id.
+    room = max(8, min(LABEL, _columns() - len(text) - len(rest)))
+    label = record.label if len(record.label) <= room else f"{record.label[: room - 1]}…"
+    return text.append(label, style="bold cyan").append_text(rest)
 
 
 def _state(view: View) -> str:
@@ -186,21 +197,25 @@ def _bars(view: View) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
+    counts = {unit: f"{view.made.get(unit, 0)}/{number}" for unit, number in view.total.items()}
+    longest = max(map(len, counts.values()), default=0)
+    bar = max(8, min(BAR, _columns() - 14 - longest))
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=8)
-    table.add_column(width=40)
-    table.add_column(justify="right")
+    table.add_column(min_width=8, no_wrap=True)
+    table.add_column(width=bar)
+    table.add_column(justify="right", no_wrap=True)
     for unit, number in view.total.items():
         made = view.made.get(unit, 0)
         table.add_row(
             f"  {unit}",
-            ProgressBar(total=max(1, number), completed=made, width=40),
-            f"{made}/{number}",
+            ProgressBar(total=max(1, number), completed=made, width=bar),
+            counts[unit],
         )
     return table
 
 
 def _foot(view: View) -> RenderableType:
+    from rich.console import Group
     from rich.text import Text
 
     record, unit, facts = view.record, _unit(view), []
@@ -210,11 +225,9 @@ def _foot(view: View) -> RenderableType:
             facts.append(f"ETA {duration(view.eta_s)}")
     if view.tasks["total"]:
         facts.append(f"{view.tasks['done']}/{view.tasks['total']} tasks")
-    if view.retried:
-        facts.append(f"{view.retried} tried again")
-    text = Text("  " + " · ".join(facts), style="dim")
+    text = Text("  " + " · ".join(facts), style="dim", no_wrap=True, overflow="ellipsis")
     if view.failures:
         text.append(f" · {view.failures} failed", style="bold red")
-    if record.reason:
-        text.append(f"\n  {record.reason}", style="red")
-    return text
+    if view.retried:
+        text.append(f" · {view.retried} tried again")
+    return Group(text, Text(f"  {record.reason}", style="red")) if record.reason else text

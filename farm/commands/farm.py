@@ -134,7 +134,7 @@ class Worker:
     CUDA_VISIBLE_DEVICES=0 farm worker render --slot 0
     """
 
-    role: Annotated[str, Positional, arg(metavar="ROLE")] = "render"
+    role: Annotated[str, Positional, arg(metavar="[ROLE]")] = "render"
     """Whose tasks it takes: render or train."""
     slot: str = "0"
     """Tells workers of one role on one machine apart."""

@@ -12,17 +12,20 @@ from tyro.conf import Positional, arg
 EMPTY = "no jobs yet; try `farm submit render --shapes samples/cars`"
 RESTING = 6  # finished jobs that `farm status` shows
 JobId = Annotated[str, Positional, arg(metavar="JOB")]
+MaybeJobId = Annotated[str, Positional, arg(metavar="[JOB]")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """What is going on: every job, or one.
 
+    The beginning of an id is enough.
+
     farm status
     farm status 3f2a
     """
 
-    job: JobId = ""
+    job: MaybeJobId = ""
     """Id of a job, or its beginning; all of them without."""
     json: bool = False
     """Print one JSON object."""
@@ -75,7 +78,7 @@ class Watch:
     farm watch
     """
 
-    job: JobId = ""
+    job: MaybeJobId = ""
     """Id of a job, or its beginning; all that run without."""
 
     def __call__(self) -> int:

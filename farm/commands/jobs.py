@@ -21,8 +21,8 @@ class Status:
 
     The beginning of an id is enough.
 
-    farm status
-    farm status 3f2a
+        farm status
+        farm status 3f2a
     """
 
     job: MaybeJobId = ""

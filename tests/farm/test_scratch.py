@@ -66,11 +66,12 @@ def test_it_is_gone_when_the_child_is(program, end):
 
 
 def test_a_parent_that_ends_without_a_word_leaves_nothing():
+    before = abandoned()
     subprocess.run(
         [sys.executable, "-c", "from farm.scratch import Scratch; kept = Scratch()"], check=True
     )
 
-    assert not abandoned()
+    assert abandoned() <= before
 
 
 def test_what_a_killed_worker_left_is_swept_and_what_is_used_stays():
@@ -99,8 +100,9 @@ def test_what_a_killed_worker_left_is_swept_and_what_is_used_stays():
 
 
 def test_a_job_leaves_nothing_in_the_temporary_folders(own_farm):
+    before = abandoned()
     result = own_farm.run("submit", "count", "--things", "n:8", "abort-1", "--out", "tidy")
     own_farm.stop()
 
     assert result.returncode == 0, result.stderr
-    assert not abandoned()
+    assert abandoned() <= before

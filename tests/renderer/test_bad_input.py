@@ -37,10 +37,7 @@ def submit(farm: Any, folder: Path, out: Path, **options: Any) -> Outcome:
     ran = farm.submit(job)
     assert ran.errors == []
     note = __import__("json").loads((out / "job.json").read_bytes())
-    stems = {
-        s["key"]: os.path.relpath(os.path.realpath(s["path"]), folder.resolve())
-        for s in note["shapes"]
-    }
+    stems = {s["key"]: os.path.relpath(s["path"], os.path.abspath(folder)) for s in note["shapes"]}
     return Outcome(ran, Dataset(out), stems)
 
 

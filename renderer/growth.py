@@ -16,7 +16,7 @@ from renderer.shapes.shape import Shape
 from renderer.split import assign
 
 if TYPE_CHECKING:
-    from renderer.jobs.render import Job
+    from renderer.jobs.render import Job, Task
 
 FIXED = ("cameras", "size", "spp", "passes", "points", "seed", "up")
 """What every sample of a dataset has in common, and growing cannot change."""
@@ -84,17 +84,17 @@ def kept_shards(
     return tuple(kept), first
 
 
-def made_before(job: Job) -> dict[str, shards.Sample]:
-    """Key -> sample of the dataset that is being added to, where the shape is the same."""
-    note = ownership.read(job.folder)
-    if note is None or not note["first"]:
+def made_before(job: Job, task: Task) -> dict[str, shards.Sample]:
+    """Key -> sample of the dataset that is being added to, where the task's shape is the same."""
+    if not task.grows:
         return {}
     try:
         old = shards.Dataset(job.folder)
     except FileNotFoundError:
         return {}
-    now = ownership.hashes(note)
-    return {s.key: s for s in old if s.meta["shape"]["sha256"] == now.get(s.key)}
+    now = {shape.key: shape.sha256 for shape in task.shapes}
+    # The key first: reading a sample's JSON is a read of its own.
+    return {s.key: s for s in old if s.key in now and s.meta["shape"]["sha256"] == now[s.key]}
 
 
 def created_with(made: shards.Sample) -> dict[str, Any]:

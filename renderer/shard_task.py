@@ -78,7 +78,7 @@ def _unpack(job: Job, task: Task, staging: Path) -> None:
 
 def _make_samples(job: Job, task: Task, lease: Any, staging: Path) -> dict[str, Failed]:
     """Stage every sample of the task; the shapes that failed for good, by key."""
-    recipe, made = recipe_of(job), growth.made_before(job)
+    recipe, made = recipe_of(job), growth.made_before(job, task)
     failed = {
         item: Failed(id=item, failure_class=f.cls, reason=f.reason, tries=f.tries)
         for item, f in lease.failed.items()

@@ -103,6 +103,8 @@ class Task:
     shapes: tuple[Shape, ...]
     items: tuple[str, ...]
     """Keys of the shapes."""
+    grows: bool = False
+    """Whether a finished dataset is added to, which may have views of these shapes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +265,7 @@ def plan(job: Job, scanned: Scanned) -> Iterator[Task]:
                 split=split,
                 shapes=shapes,
                 items=tuple(shape.key for shape in shapes),
+                grows=scanned.first > 0,
             )
 
 

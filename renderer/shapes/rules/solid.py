@@ -11,7 +11,7 @@ likes: the finished shape is scaled as a whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,10 +55,6 @@ class Solid:
 
     def mirrored(self, axis: str = "z") -> Solid:
         return self.scaled(**{axis: -1.0})
-
-    def warped(self, warp: Callable[[Floats], Floats]) -> Solid:
-        """With every point moved by a function that keeps the surface from folding."""
-        return replace(self, points=warp(self.points))
 
     def creased(self, degrees: float) -> Solid:
         return replace(self, crease_deg=degrees)

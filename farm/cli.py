@@ -245,6 +245,9 @@ def _tell(error: BaseException, code: int) -> int:
 
 
 def entry() -> NoReturn:
+    from farm import bytecode
+
+    bytecode.keep()
     sys.exit(main())
 
 

@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.blender.mend import mend
+from renderer.blender.mend import attribute, face_sizes, mend
 from renderer.errors import BadInput
 from renderer.shapes.off import read_off
 from renderer.shapes.references import References
@@ -76,13 +76,9 @@ def geometry(parts: Sequence[Part]) -> tuple[NDArray[np.float64], NDArray[np.int
     for part in parts:
         evaluated = part.object.evaluated_get(depsgraph)
         mesh: Any = evaluated.to_mesh()
-        mesh.calc_loop_triangles()
-        flat = np.empty(3 * len(mesh.vertices), np.float32)
-        corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
-        mesh.vertices.foreach_get("co", flat)
-        mesh.loop_triangles.foreach_get("vertices", corners)
+        corners = _triangles(mesh)
         matrix = np.array(evaluated.matrix_world, np.float64)
-        local = flat.reshape(-1, 3).astype(np.float64)
+        local = attribute(mesh, "position").astype(np.float64)
         used = np.zeros(len(local), bool)
         used[corners] = True
         vertices.append(local[used] @ matrix[:3, :3].T + matrix[:3, 3])
@@ -90,6 +86,16 @@ def geometry(parts: Sequence[Part]) -> tuple[NDArray[np.float64], NDArray[np.int
         first += int(used.sum())
         evaluated.to_mesh_clear()
     return np.concatenate(vertices), np.concatenate(faces)
+
+
+def _triangles(mesh: Any) -> NDArray[np.int32]:
+    """Vertex indices [3 T] of a mesh cut into triangles."""
+    mesh.calc_loop_triangles()
+    if 3 * len(mesh.polygons) == len(mesh.loops) and (face_sizes(mesh) == 3).all():
+        return attribute(mesh, ".corner_vert")
+    corners = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", corners)
+    return corners
 
 
 # --- importers -------------------------------------------------------------------------------

@@ -29,8 +29,7 @@ def mend(objects: Sequence[Any]) -> None:
         if mesh.shape_keys is not None:
             continue  # its vertices move: where they lie now says little
         keys = face_keys(mesh)
-        keep = np.zeros(len(keys), bool)
-        keep[np.unique(keys, return_index=True)[1]] = True
+        keep = is_first(keys)
         users = [obj for obj in objects if obj.data == mesh]
         if len(users) == 1 and np.array_equal(users[0].matrix_world, np.eye(4)):
             keep &= ~np.isin(keys, seen)
@@ -43,18 +42,41 @@ def mend(objects: Sequence[Any]) -> None:
             _wind_alike(mesh)
 
 
+def attribute(mesh: Any, name: str) -> Array:
+    """One of the arrays that a mesh is made of: a hundred times faster than its elements.
+
+    name  `position` [V, 3], `.edge_verts` [E, 2], `.corner_vert` or `.corner_edge` [corners]
+    """
+    floats = name == "position"
+    width = {"position": 3, ".edge_verts": 2}.get(name, 1)
+    if name not in mesh.attributes:  # nothing of the kind is there
+        return np.empty((0, width)[: 1 + (width > 1)], np.float32 if floats else np.int32)
+    data = mesh.attributes[name].data
+    values = np.empty(width * len(data), np.float32 if floats else np.int32)
+    data.foreach_get("vector" if floats else "value", values)
+    return values.reshape(-1, width) if width > 1 else values
+
+
+def is_first(keys: Array) -> Array:
+    """[F] whether no face before it has the same key."""
+    ordered = np.sort(keys)
+    if (ordered[1:] != ordered[:-1]).all():  # ten times faster than finding which
+        return np.ones(len(keys), bool)
+    first = np.zeros(len(keys), bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
+
+
 def face_keys(mesh: Any) -> Array:
     """[F] uint64, equal for faces whose corners are at the same places, in whatever order."""
-    places = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", places)
-    bits = (places + 0.0).view(np.uint32).reshape(-1, 3).astype(np.uint64)  # + 0.0: no minus zero
+    places = attribute(mesh, "position")
+    bits = (places + 0.0).view(np.uint32).astype(np.uint64)  # + 0.0: no minus zero
     key = np.zeros(len(bits), np.uint64)
     for axis in range(3):
         key = _mixed(key ^ bits[:, axis])
     starts = np.empty(len(mesh.polygons), np.int32)
     mesh.polygons.foreach_get("loop_start", starts)
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)
+    corners = attribute(mesh, ".corner_vert")
     if not len(starts):
         return np.empty(0, np.uint64)
     return np.asarray(np.add.reduceat(key[corners], starts))  # wraps round: that is wanted
@@ -94,19 +116,17 @@ def is_against(mesh: Any, normals: Array) -> Array:
 
 
 def is_smooth(mesh: Any) -> bool:
-    smooth = np.empty(len(mesh.polygons), bool)
-    mesh.polygons.foreach_get("use_smooth", smooth)
-    return bool(smooth.any())
+    if "sharp_face" not in mesh.attributes:
+        return len(mesh.polygons) > 0
+    sharp = np.empty(len(mesh.polygons), bool)
+    mesh.attributes["sharp_face"].data.foreach_get("value", sharp)
+    return not sharp.all()
 
 
 def is_mixed(mesh: Any) -> bool:
     """Whether two faces at one edge are wound against each other: their mean normal is nonsense."""
-    edges, corners = (np.empty(len(mesh.loops), np.int32) for _ in range(2))
-    mesh.loops.foreach_get("edge_index", edges)
-    mesh.loops.foreach_get("vertex_index", corners)
-    ends = np.empty(2 * len(mesh.edges), np.int32)
-    mesh.edges.foreach_get("vertices", ends)
-    along = corners == ends.reshape(-1, 2)[edges, 0]
+    edges, corners = attribute(mesh, ".corner_edge"), attribute(mesh, ".corner_vert")
+    along = corners == attribute(mesh, ".edge_verts")[edges, 0]
     faces = np.bincount(edges, minlength=len(mesh.edges))
     one_way = np.bincount(edges[along], minlength=len(mesh.edges))
     return bool(((faces == 2) & (one_way != 1)).any())

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.blender import engine, load, passes
+from renderer.blender.mend import attribute
 from renderer.camera import filter_width, project, world_to_camera
 from renderer.errors import BadInput
 from renderer.layout import ViewLayout
@@ -157,10 +158,9 @@ def _transform(normalization: Normalization, kept: set[Any]) -> None:
             continue
         matrix = np.array(obj.matrix_world)
         if _is_plain(obj) and np.array_equal(matrix, np.eye(4)):
-            places = np.empty(3 * len(obj.data.vertices), np.float32)
-            obj.data.vertices.foreach_get("co", places)
-            moved = normalization.apply(places.reshape(-1, 3).astype(np.float64))
-            obj.data.vertices.foreach_set("co", moved.astype(np.float32).ravel())
+            places = attribute(obj.data, "position")
+            moved = normalization.apply(places.astype(np.float64)).astype(np.float32)
+            obj.data.attributes["position"].data.foreach_set("vector", moved.ravel())
             obj.data.update()
         else:
             obj.matrix_world = mathutils.Matrix((normalization.matrix @ matrix).tolist())

@@ -10,7 +10,7 @@ import trimesh
 
 def bumpy_spheres(folder: Path, count: int, triangles: int) -> list[Path]:
     """Write `count` OBJ files of about so many triangles each, in two materials and groups."""
-    rows = max(8, round((triangles / 4) ** 0.5))
+    rows = max(8, round((triangles / 8) ** 0.5))  # a sphere of r x 2r has about 8 r^2
     ball = trimesh.creation.uv_sphere(count=[rows + 1, 2 * rows])
     paths = []
     for number in range(count):

@@ -12,15 +12,16 @@ About 1 microsecond a triangle, most of it splitting text into words.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
-from itertools import chain, compress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.shapes.health.findings import Findings, floats
+from renderer.shapes.health.findings import Findings
 from renderer.shapes.references import References
 
 BLOCK = 1 << 20  # bytes; as words it takes some thirty times as much
@@ -92,34 +93,37 @@ class _Scan:
 
     def block(self, text: bytes) -> None:
         text = text.translate(TO_SPACE)
-        if b"\\ " in text or b"\\\n" in text:
+        if b"\\" in text:
             text = re.sub(rb"\\ *\n", b" ", text)
-        if b"\n " in text or text.startswith(b" "):
+        if not text.endswith(b"\n"):  # nor does the file
+            self._last(text[text.rfind(b"\n") + 1 :])
+            text += b"\n"
+        starts = _starts(text)
+        kinds = _kinds(text, starts)
+        if (kinds & 255 == 32).any():
             text = re.sub(rb"(?m)^ +", b"", text)
-        lines = text.split(b"\n")
-        kinds = _kinds(text)
+            starts = _starts(text)
+            kinds = _kinds(text, starts)
         of = [kinds == kind for kind in (VERTEX, TEXTURE, NORMAL)]
-        self._vertices(list(compress(lines, of[0])), np.flatnonzero(of[0]))
+        self._vertices(_lines(text, starts, of[0]), int(of[0].sum()))
         is_face = kinds == FACE
         at = np.flatnonzero(is_face)
         if len(at):
             # How many of each there are above each face's line.
             above = [np.cumsum(k)[is_face] + n for k, n in zip(of, self.counts, strict=True)]
-            self._faces(list(compress(lines, is_face)), at, above)
-        if lines[-1]:  # the file does not end with a line end
-            self._last(lines[-1])
+            self._faces(_lines(text, starts, is_face), at, above)
         self.counts = [n + int(k.sum()) for k, n in zip(of, self.counts, strict=True)]
-        self.lines += len(lines) - 1
+        self.lines += len(kinds)
 
-    def _vertices(self, lines: list[bytes], at: NDArray[np.intp]) -> None:
-        if not lines:
+    def _vertices(self, text: bytes, count: int) -> None:
+        if not count:
             return
-        points = _points(lines)
+        points = _points(text, count)
         bad = self.findings.add_points(points)
         self.bad = np.concatenate([self.bad, bad])
 
-    def _faces(self, lines: list[bytes], at: NDArray[np.intp], above: list[Ints]) -> None:
-        corners, indices = _corners(lines)
+    def _faces(self, text: bytes, at: NDArray[np.intp], above: list[Ints]) -> None:
+        corners, indices = _corners(text, len(at))
         unreadable = np.flatnonzero(corners < 0)
         if len(unreadable):
             number = self.lines + int(at[unreadable[0]]) + 1
@@ -160,26 +164,43 @@ class _Scan:
             self.findings.problem("cut off in its last line")
 
 
-def _kinds(text: bytes) -> NDArray[np.uint16]:
+def _starts(text: bytes) -> Ints:
+    """Where each line of a text begins, and where the text ends."""
+    array = np.frombuffer(text, np.uint8)
+    return np.concatenate([[0], np.flatnonzero(array == 10) + 1])
+
+
+def _kinds(text: bytes, starts: Ints) -> NDArray[np.uint16]:
     """The first two characters of each line, as a number."""
-    array = np.frombuffer(text + b"\n\n", np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(array[:-2] == 10) + 1])
-    kinds: NDArray[np.uint16] = array[starts] + np.uint16(256) * array[starts + 1]
+    array = np.frombuffer(text + b"\n", np.uint8)
+    kinds: NDArray[np.uint16] = array[starts[:-1]] + np.uint16(256) * array[starts[:-1] + 1]
     return kinds
 
 
-def _points(lines: list[bytes]) -> NDArray[np.float64]:
-    """Coordinates [lines, 3]; NaN where a line has no three numbers."""
-    words = b" ".join(lines).split()
-    width, odd = divmod(len(words), len(lines))
-    if not odd and width >= 4 and words[::width].count(b"v") == len(lines):
-        try:
-            columns = [floats(words[k::width]) for k in (1, 2, 3)]
-            if b"_" not in b" ".join(lines):
-                return np.stack(columns, axis=1)
-        except ValueError:
-            pass
-    return np.array([_point(line) for line in lines])
+def _lines(text: bytes, starts: Ints, chosen: NDArray[np.bool_]) -> bytes:
+    """Some lines of a text; those that follow each other are cut out in one piece."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    ends = starts[edges].tolist()
+    return b"".join([text[i:j] for i, j in zip(ends[::2], ends[1::2], strict=True)])
+
+
+def _points(text: bytes, count: int) -> NDArray[np.float64]:
+    """Coordinates [count, 3] of so many lines; NaN where a line has no three numbers."""
+    if text.count(b"v") == count:
+        space = np.frombuffer(b"\n" + text, np.uint8) <= 32
+        words = np.diff(np.searchsorted(np.flatnonzero(space[:-1] > space[1:]), _starts(text)))
+        if words[0] >= 4 and (words == words[0]).all():
+            numbers = _floats(text.replace(b"v", b" "))
+            if len(numbers) == (words[0] - 1) * count:
+                return numbers.reshape(count, -1)[:, :3]
+    return np.array([_point(line) for line in text.splitlines()])
+
+
+def _floats(text: bytes) -> NDArray[np.float64]:
+    """Numbers up to the first word that is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # is said of such a word
+        return np.fromstring(text, sep=" ")
 
 
 def _point(line: bytes) -> tuple[float, float, float]:
@@ -189,22 +210,23 @@ def _point(line: bytes) -> tuple[float, float, float]:
     return (float(words[0]), float(words[1]), float(words[2]))
 
 
-def _corners(lines: list[bytes]) -> tuple[Ints, list[Ints | None]]:
-    """Corners per face [lines], and vertex, texture and normal index of each corner [corners].
+def _corners(text: bytes, count: int) -> tuple[Ints, list[Ints | None]]:
+    """Corners per face [count], and vertex, texture and normal index of each corner [corners].
 
     As in the file (from 1, negative counts back). -1 corners: the line cannot be read. None: no
     corner has such an index.
     """
-    text = b" ".join(lines)
-    pattern = lines[0].translate(None, DIGITS)
+    first = text[: text.index(b"\n") + 1]
+    shape, pattern = text.translate(None, DIGITS), first.translate(None, DIGITS)
     # Without its digits a well-made file repeats one line: "f", "f // //" or "f / / /".
-    if text.translate(None, DIGITS) == b" ".join([pattern] * len(lines)):
-        each = len(lines[0].split()) - 1
-        numbers = _plain(text, pattern, each * len(lines))
+    if shape == pattern * count:
+        each = len(first.split()) - 1
+        numbers = _plain(text, pattern, each * count)
         if numbers is not None:
-            return np.full(len(lines), each, np.int64), numbers
+            return np.full(count, each, np.int64), numbers
     # Faces of different size: the same, corner by corner.
-    patterns = set(text.translate(None, DIGITS).split())
+    lines = text.splitlines()
+    patterns = set(shape.split())
     slashes = patterns - {b"f"}
     if b"f" in patterns and (not slashes or slashes == {b"/"} or slashes == {b"//"}):
         counts = np.fromiter((len(line.split()) - 1 for line in lines), np.int64)

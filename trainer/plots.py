@@ -1,0 +1,607 @@
+"""Pictures for reports, in one quiet style: plain numpy in, a PNG's path out.
+
+The path comes first.  Every picture is written twice: NAME.png on white, and NAME.dark.png beside
+it, which a report shows on a dark screen.  Pixels are double (DENSITY): a picture is shown at half
+its size, or sharp on a dense screen.  The same values give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import matplotlib  # noqa: TID251  this is the one place
+import numpy as np
+from matplotlib.axes import Axes  # noqa: TID251
+from matplotlib.colors import LinearSegmentedColormap, to_rgb  # noqa: TID251
+from matplotlib.figure import Figure  # noqa: TID251
+from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: TID251
+from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: TID251
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from renderer.camera import Viewpoint, intrinsics, project, world_to_camera
+
+Array: TypeAlias = NDArray[Any]
+Caption: TypeAlias = str | None
+
+DENSITY = 2
+"""Pixels of a file for one of the page."""
+DPI = 100
+COLOURS = ("#4c78c8", "#e08a3c", "#3f9d74", "#d05a5a", "#8c6bb8", "#b8942a", "#3a9dac", "#c76a92")
+"""Told apart side by side, also by most people who are colour-blind; readable on both papers."""
+CLOUD = np.array([0x6F, 0x93, 0xD2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What is drawn on. The report's cards have the same colours."""
+
+    suffix: str
+    page: str
+    tile: str
+    """Behind a picture that is transparent."""
+    ink: str
+    soft: str
+    line: str
+
+
+LIGHT = Paper(
+    suffix="", page="#ffffff", tile="#eef1f5", ink="#1c212b", soft="#69717f", line="#e4e8ee"
+)
+DARK = Paper(
+    suffix=".dark", page="#181c22", tile="#252b34", ink="#e4e7ec", soft="#9aa3b1", line="#2c323c"
+)
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def curves(
+    path: str | Path,
+    splits: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    name: str,
+    percent: bool = False,
+    log: bool = False,
+) -> Path:
+    """A metric over the steps of a run, a line for each split.
+
+    splits   "train" -> (steps [n], values [n]); values that are no numbers leave a gap.
+             Where there are many, they are drawn pale, under their running mean
+    percent  values are shares, shown as %
+    log      a logarithmic axis
+    """
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        axes = figure.add_subplot()
+        for (split, (steps, values)), colour in zip(splits.items(), _colours(), strict=False):
+            x, y = np.asarray(steps, float), np.asarray(values, float)
+            if len(x) > 60:
+                axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
+                axes.plot(x, _running_mean(y, len(y) // 30), color=colour, label=split)
+            else:
+                marker = "o" if len(x) <= 30 else None
+                axes.plot(x, y, color=colour, label=split, marker=marker)
+        if log:
+            axes.set_yscale("log")
+        _finish(axes, x_name="step", y_name=name, percent=percent, legend=len(splits) > 1)
+
+    return _save(path, (460, 280), draw)
+
+
+def lines(
+    path: str | Path,
+    x: ArrayLike,
+    ys: Mapping[str, ArrayLike],
+    *,
+    x_name: str,
+    y_name: str,
+    chance: float | None = None,
+    percent: bool = False,
+) -> Path:
+    """Some values against another, a line with its points for each; accuracy against views, say.
+
+    x       [n]
+    ys      "category accuracy" -> [n]
+    chance  what guessing reaches: a dashed line
+    """
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        axes = figure.add_subplot()
+        at = np.asarray(x, float)
+        for (label, values), colour in zip(ys.items(), _colours(), strict=False):
+            marker = "o" if len(at) <= 40 else None
+            axes.plot(at, np.asarray(values, float), color=colour, label=label, marker=marker)
+        if chance is not None:
+            axes.axhline(chance, color=paper.soft, linestyle=(0, (4, 3)), label="chance", zorder=1)
+        if len(at) and np.all(at == np.round(at)):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        more = len(ys) > 1 or chance is not None
+        _finish(axes, x_name=x_name, y_name=y_name, percent=percent, legend=more)
+
+    return _save(path, (460, 280), draw)
+
+
+def histogram(
+    path: str | Path,
+    values: ArrayLike,
+    bins: int | ArrayLike = 36,
+    *,
+    name: str,
+    limits: tuple[float, float] | None = None,
+    chance: ArrayLike | None = None,
+    marks: Mapping[str, float] | None = None,
+) -> Path:
+    """How values are spread: the share of them in each bin.
+
+    values  [n]; those that are no numbers are left out
+    bins    how many, or their edges [b + 1]
+    limits  of the bins where only their number is given
+    chance  the share that guessing puts into a bin, or into each [b]: a dashed line
+    marks   "median" -> a value: an upright line
+    """
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        axes = figure.add_subplot()
+        kept = np.asarray(values, float).ravel()
+        kept = kept[np.isfinite(kept)]
+        counts, edges = np.histogram(kept, bins if np.ndim(bins) else int(bins), limits)  # type: ignore[arg-type]
+        share = counts / max(1, len(kept))
+        axes.bar(edges[:-1], share, np.diff(edges), align="edge", color=COLOURS[0], linewidth=0.6)
+        axes.patches[0].set_label("share")
+        if chance is not None:
+            level = np.broadcast_to(np.asarray(chance, float), share.shape)
+            axes.stairs(level, edges, color=paper.ink, linestyle=(0, (4, 3)), label="chance")
+        for (label, at), colour in zip((marks or {}).items(), _colours(1), strict=False):
+            axes.axvline(at, color=colour, label=label)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        more = chance is not None or bool(marks)
+        _finish(axes, x_name=name, y_name="share", percent=True, legend=more)
+
+    return _save(path, (460, 280), draw)
+
+
+def bars(
+    path: str | Path,
+    names: Sequence[str],
+    values: Mapping[str, ArrayLike],
+    *,
+    axis: str,
+    chance: float | None = None,
+    percent: bool = False,
+) -> Path:
+    """One number, or a few, for each name: accuracy of each category, say.
+
+    names   [n]
+    values  "test" -> [n]
+    """
+    count, groups = len(names), max(1, len(values))
+    row = max(22, 9 * groups + 8)
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        axes = figure.add_subplot()
+        thick = 0.72 / groups
+        for number, ((label, each), colour) in enumerate(
+            zip(values.items(), _colours(), strict=False)
+        ):
+            at = np.arange(count) + (number - (groups - 1) / 2) * thick
+            axes.barh(at, np.asarray(each, float), thick * 0.94, color=colour, label=label)
+        if chance is not None:
+            axes.axvline(chance, color=paper.ink, linestyle=(0, (4, 3)), label="chance")
+        axes.set_yticks(np.arange(count), [_short(name) for name in names])
+        axes.set_ylim(count - 0.5, -0.5)
+        axes.grid(False, axis="y")
+        axes.tick_params(axis="y", length=0, labelcolor=paper.ink)
+        more = len(values) > 1 or chance is not None
+        _finish(axes, x_name=axis, y_name="", legend=more)
+        if percent:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+
+    return _save(path, (460, 70 + row * count), draw)
+
+
+def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path:
+    """What was taken for what.
+
+    matrix  [C, C] counts (or shares): rows are the truth, columns the prediction
+    names   [C]
+
+    Colour is the share of a row; where there is room, the numbers stand in the cells.
+    """
+    counts = np.asarray(matrix, float)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"matrix {counts.shape} does not fit {len(names)} names")
+    cell = 44 if len(names) <= 12 else max(14, 560 // len(names))
+    side = cell * len(names)
+    edge = 20 + 7 * max(len(_short(name)) for name in names)
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        width, height = figure.get_size_inches() * DPI
+        axes = figure.add_axes((edge / width, 44 / height, side / width, side / height))
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
+        ramp = LinearSegmentedColormap.from_list("share", [paper.tile, COLOURS[0]])
+        axes.imshow(share, cmap=ramp, vmin=0, vmax=1)
+        if cell >= 30:
+            for (row, column), value in np.ndenumerate(counts):
+                if value:
+                    strong = share[row, column] > 0.55
+                    ink = "#ffffff" if strong else paper.ink
+                    axes.text(column, row, f"{value:g}", color=ink, ha="center", va="center")
+        told = [_short(name) for name in names]
+        axes.set_yticks(range(len(names)), told)
+        axes.set_xticks(range(len(names)), told, rotation=90 if edge > cell else 0)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, labelcolor=paper.ink)
+        axes.grid(False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for at in np.arange(0.5, len(names) - 1):  # gaps between cells
+            axes.axhline(at, color=paper.page, linewidth=1.5)
+            axes.axvline(at, color=paper.page, linewidth=1.5)
+        axes.set_xlabel("predicted", labelpad=8)
+        axes.set_ylabel("true", labelpad=4)
+
+    return _save(path, (edge + side + 24, 44 + side + (edge if edge > cell else 30)), draw, False)
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def image_grid(
+    path: str | Path,
+    rows: Sequence[Sequence[Array | None]],
+    *,
+    captions: Sequence[Sequence[Caption]] = (),
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    wrong: Sequence[Sequence[bool]] = (),
+    tile: int = 96,
+) -> Path:
+    """Pictures in rows: input views above the training views they were matched with, say.
+
+    rows          of pictures [H, W], [H, W, 3] or [H, W, 4], uint8 or floats in [0, 1]; None: a gap
+    captions      under each picture, in the same rows
+    row_names     left of each row
+    column_names  above the first row
+    wrong         True: the picture has a red border and caption
+    tile          size on the page in pixels; a picture keeps its proportions in it
+    """
+    gap, line = 8, 16
+    columns = max((len(row) for row in rows), default=0)
+    left = 12 + (12 + 7 * max(map(len, row_names)) if row_names else 0)
+    top = 10 + (line + 4 if column_names else 0)
+    caption = line if any(any(row) for row in captions) else 0
+    width = left + columns * (tile + gap) + 4
+    height = top + len(rows) * (tile + caption + gap) + 2
+
+    def draw(figure: Figure, paper: Paper) -> None:
+        def at(x: float, y: float, text: str, **more: Any) -> None:
+            more.setdefault("color", paper.soft)
+            figure.text(x / width, 1 - y / height, text, fontsize=8, **more)
+
+        for column, text in enumerate(column_names):
+            middle = left + column * (tile + gap) + tile / 2
+            at(middle, top - 8, text, ha="center", va="bottom")
+        for number, row in enumerate(rows):
+            y = top + number * (tile + caption + gap)
+            if number < len(row_names):
+                at(12, y + tile / 2, row_names[number], va="center", color=paper.ink)
+            for column, picture in enumerate(row):
+                if picture is None:
+                    continue
+                x = left + column * (tile + gap)
+                bad = bool(_nested(wrong, number, column))
+                axes = figure.add_axes(
+                    (x / width, 1 - (y + tile) / height, tile / width, tile / height)
+                )
+                axes.imshow(_on_tile(picture, tile * DENSITY, paper.tile), interpolation="none")
+                axes.set_xticks([])
+                axes.set_yticks([])
+                for spine in axes.spines.values():
+                    spine.set(visible=bad, color=COLOURS[3], linewidth=1.6)
+                if text := _nested(captions, number, column):
+                    colour = COLOURS[3] if bad else paper.soft
+                    most = max(4, int(tile / 5.4))
+                    at(x + tile / 2, y + tile + 3, _short(str(text), most), ha="center", va="top",
+                       color=colour)  # fmt: skip
+
+    return _save(path, (width, height), draw, False)
+
+
+def clouds_grid(
+    path: str | Path,
+    rows: Sequence[Sequence[Array | None]],
+    *,
+    azimuth_deg: float = 50.0,
+    elevation_deg: float = 20.0,
+    tile: int = 128,
+    **more: Any,
+) -> Path:
+    """Point clouds in rows, beside pictures: input, predicted cloud, true cloud, say.
+
+    rows  each a cloud [N, 3] (world, y up), a picture as in `image_grid`, or None
+    more  captions, row_names, column_names, wrong of `image_grid`
+
+    For clouds with colours or another camera, put what `point_cloud` returns.
+    """
+
+    def picture(thing: Array | None) -> Array | None:
+        if thing is None or np.ndim(thing) == 3 or np.shape(thing)[-1] != 3:
+            return thing
+        return point_cloud(
+            thing,
+            size=tile * DENSITY,
+            azimuth_deg=azimuth_deg,
+            elevation_deg=elevation_deg,
+        )
+
+    pictures = [[picture(thing) for thing in row] for row in rows]
+    return image_grid(path, pictures, tile=tile, **more)
+
+
+def point_cloud(
+    points: ArrayLike,
+    colors: ArrayLike | None = None,
+    *,
+    size: int = 256,
+    azimuth_deg: float = 50.0,
+    elevation_deg: float = 20.0,
+    distance: float = 2.0,
+    camera: ArrayLike | None = None,
+    radius: float | None = None,
+) -> Array:
+    """A picture of a cloud on transparent ground, uint8 [size, size, 4], straight alpha.
+
+    points   [N, 3] world, y up; a shape of diagonal 1 about the origin fills the picture
+    colors   [N, 3] uint8 or floats in [0, 1]; blue, lighter towards the top, without
+    camera   [4, 4] world to camera, as a sample's JSON has it; else one from azimuth and elevation
+    radius   of a point as a share of the picture; by their number without
+
+    Discs are drawn from far to near; a pixel is darkened by how far it lies behind those around it
+    (eye-dome lighting, Boucheny 2009), which needs no normals.
+    """
+    where = np.asarray(points, float).reshape(-1, 3)
+    if camera is None:
+        place = Viewpoint(azimuth_deg=azimuth_deg, elevation_deg=elevation_deg, distance=distance)
+        camera = world_to_camera(place)
+    side = size * DENSITY  # halved at the end, for smooth edges
+    pixels, depth = project(where, camera, intrinsics((side, side)))
+    shades = _tints(where, colors)
+    seen = np.isfinite(pixels).all(axis=1) & (depth > 0)
+    pixels, depth, shades = pixels[seen], depth[seen], shades[seen]
+
+    share = radius or float(np.clip(0.42 / math.sqrt(max(1, len(where))), 0.004, 0.02))
+    reach = max(1, round(share * side))
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = dx**2 + dy**2 <= (reach + 0.3) ** 2
+    bulge = np.sqrt(np.maximum(0, (reach + 0.3) ** 2 - dx[disc] ** 2 - dy[disc] ** 2))
+
+    order = np.argsort(-depth, kind="stable")  # far first: nearer ones are drawn over them
+    pixels, depth, shades = pixels[order], depth[order], shades[order]
+    column = np.floor(pixels[:, :1]).astype(np.int64) + dx[disc]  # [N, pixels of a disc]
+    row = np.floor(pixels[:, 1:]).astype(np.int64) + dy[disc]
+    inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    at = (row * side + column)[inside]
+    near = (depth[:, None] - bulge * (distance / (1.875 * side)))[inside]
+    owner = np.broadcast_to(np.arange(len(depth))[:, None], inside.shape)[inside]
+
+    last = np.argsort(-near, kind="stable")
+    canvas = np.zeros((side * side, 3))
+    buffer = np.full(side * side, np.inf)
+    canvas[at[last]] = shades[owner[last]]  # of equal indices numpy keeps the last: the nearest
+    buffer[at[last]] = near[last]
+    buffer, canvas = buffer.reshape(side, side), canvas.reshape(side, side, 3)
+    covered = np.isfinite(buffer)
+    canvas *= _eye_dome(buffer, covered, max(1, round(side / 180)))[..., None]
+    return _halved(canvas, covered)
+
+
+def orbit_gif(
+    path: str | Path,
+    clouds: Sequence[ArrayLike],
+    colors: Sequence[ArrayLike | None] = (),
+    *,
+    frames: int = 36,
+    size: int = 224,
+    seconds: float = 4.0,
+    elevation_deg: float = 20.0,
+) -> Path:
+    """A film of one turn round one cloud, or of several side by side; a GIF on clear ground.
+
+    clouds  each [N, 3] world, y up
+    colors  one for each cloud, or None
+    """
+    path = Path(path)
+    tints = [*colors, *[None] * (len(clouds) - len(colors))]
+    turns = []
+    for azimuth_deg in np.arange(frames) * 360 / frames:
+        stills = [
+            point_cloud(cloud, tint, size=size, azimuth_deg=float(azimuth_deg),
+                        elevation_deg=elevation_deg)
+            for cloud, tint in zip(clouds, tints, strict=True)
+        ]  # fmt: skip
+        turns.append(np.concatenate(stills, axis=1))
+    # One palette for all frames, so that colours stand still; its last place is clear ground.
+    every = np.concatenate([turn[turn[..., 3] > 127][:, :3] for turn in turns])
+    palette = Image.fromarray(every[None] if len(every) else np.zeros((1, 1, 3), np.uint8))
+    palette = palette.quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    pages = []
+    for turn in turns:
+        page = Image.fromarray(turn[..., :3]).quantize(palette=palette, dither=Image.Dither.NONE)
+        indices = np.where(turn[..., 3] > 127, np.asarray(page), 255).astype(np.uint8)
+        page = Image.fromarray(indices, "P")
+        page.putpalette(palette.getpalette() or [])
+        pages.append(page)
+    part = _part(path)
+    pages[0].save(part, "GIF", save_all=True, append_images=pages[1:], loop=0, disposal=2,
+                  duration=round(1000 * seconds / frames), transparency=255)  # fmt: skip
+    os.replace(part, path)
+    return path
+
+
+# --- how it is done ------------------------------------------------------------------------------
+
+
+def _save(
+    path: str | Path,
+    size: tuple[float, float],
+    draw: Callable[[Figure, Paper], None],
+    fitted: bool = True,
+) -> Path:
+    """Draw on both papers. size: pixels on the page; fitted: matplotlib makes room for the words"""
+    path = Path(path)
+    for paper in (LIGHT, DARK):
+        with matplotlib.rc_context(_style(paper)):
+            figure = Figure(
+                figsize=(size[0] / DPI, size[1] / DPI),
+                layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1) if fitted else None,
+            )
+            draw(figure, paper)
+            target = path.with_name(f"{path.stem}{paper.suffix}{path.suffix}")
+            part = _part(target)
+            # Without a name of the software a file depends on what is drawn and nothing else.
+            figure.savefig(part, dpi=DPI * DENSITY, format="png", metadata={"Software": None})
+            os.replace(part, target)
+    return path
+
+
+def _part(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _style(paper: Paper) -> Any:
+    return {
+        "backend": "agg",
+        "figure.facecolor": paper.page,
+        "axes.facecolor": paper.page,
+        "savefig.facecolor": paper.page,
+        "text.color": paper.ink,
+        "axes.labelcolor": paper.soft,
+        "axes.edgecolor": paper.line,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.labelsize": 9,
+        "grid.color": paper.line,
+        "grid.linewidth": 0.8,
+        "xtick.color": paper.soft,
+        "ytick.color": paper.soft,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "font.family": "DejaVu Sans",  # comes with matplotlib
+        "font.size": 8.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "legend.handlelength": 1.4,
+        "lines.linewidth": 1.7,
+        "lines.markersize": 3.5,
+        "lines.solid_capstyle": "round",
+        "patch.edgecolor": paper.page,
+    }
+
+
+def _finish(
+    axes: Axes, *, x_name: str, y_name: str, percent: bool = False, legend: bool = False
+) -> None:
+    axes.set_xlabel(x_name)
+    axes.set_ylabel(y_name)
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    if legend:
+        # Above the axes: never on the data.
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderaxespad=0.2)
+
+
+def _colours(start: int = 0) -> list[str]:
+    return [COLOURS[number % len(COLOURS)] for number in range(start, start + 64)]
+
+
+def _short(text: str, most: int = 22) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _nested(rows: Sequence[Sequence[Any]], row: int, column: int) -> Any:
+    return rows[row][column] if row < len(rows) and column < len(rows[row]) else None
+
+
+def _running_mean(values: Array, reach: int) -> Array:
+    """[n] mean over those at most `reach` before and after that are numbers."""
+    there = np.isfinite(values)
+    sums = np.concatenate([[0], np.cumsum(np.where(there, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(there)])
+    first = np.maximum(0, np.arange(len(values)) - reach)
+    last = np.minimum(len(values), np.arange(len(values)) + reach + 1)
+    number = counts[last] - counts[first]
+    mean = (sums[last] - sums[first]) / np.maximum(1, number)
+    return np.where(number > 0, mean, np.nan)
+
+
+def _on_tile(picture: Array, side: int, ground: str) -> Array:
+    """uint8 [side, side, 3]: the picture in its proportions, in the middle of the ground."""
+    image = np.asarray(picture)
+    if image.dtype != np.uint8:
+        image = np.clip(np.nan_to_num(image.astype(float)) * 255 + 0.5, 0, 255).astype(np.uint8)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    colour, alpha = image[..., :3].astype(float), np.full(image.shape[:2], 255.0)
+    if image.shape[2] == 4:
+        alpha = image[..., 3].astype(float)
+    behind = np.array(to_rgb(ground)) * 255
+    flat = behind + (colour - behind) * (alpha / 255)[..., None]
+    whole = Image.fromarray(np.round(flat).astype(np.uint8))
+    factor = side / max(whole.size)
+    small = (max(1, round(whole.width * factor)), max(1, round(whole.height * factor)))
+    # Whole multiples keep the pixels of tiny pictures square and sharp.
+    grown = factor >= 3 and float(factor).is_integer()
+    way = Image.Resampling.NEAREST if grown else Image.Resampling.LANCZOS
+    out = Image.new("RGB", (side, side), tuple(round(c) for c in behind))
+    out.paste(whole.resize(small, way), ((side - small[0]) // 2, (side - small[1]) // 2))
+    return np.asarray(out)
+
+
+def _tints(points: Array, colors: ArrayLike | None) -> Array:
+    """[N, 3] floats, 0 to 255."""
+    if colors is not None:
+        given = np.asarray(colors)
+        scale = 1.0 if given.dtype == np.uint8 else 255.0
+        return np.clip(given.astype(float).reshape(-1, 3) * scale, 0, 255)
+    height = np.clip(points[:, 1:2] + 0.5, 0, 1)
+    return np.asarray(CLOUD * (0.82 + 0.36 * height)).clip(0, 255)
+
+
+def _eye_dome(depth: Array, covered: Array, reach: int) -> Array:
+    """[H, W] factors in (0, 1]: less where those around a pixel are nearer than it."""
+    shade = np.zeros(depth.shape)
+    far = np.where(covered, depth, 1e9)
+    padded = np.pad(far, 2 * reach, constant_values=1e9)
+    height, width = depth.shape
+    for step in (reach, 2 * reach):
+        for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+            top, left = 2 * reach + y * step, 2 * reach + x * step
+            around = padded[top : top + height, left : left + width]
+            shade += np.clip(far - around, 0, 0.12) / step * reach
+    return np.where(covered, np.exp(-1.3 * shade), 1.0)
+
+
+def _halved(colour: Array, covered: Array) -> Array:
+    """uint8 [H/2, W/2, 4] from floats [H, W, 3]: colours are averaged where something is."""
+    height, width = covered.shape
+    blocks = (height // DENSITY, DENSITY, width // DENSITY, DENSITY)
+    weight = covered.reshape(blocks).sum(axis=(1, 3))
+    total = (colour * covered[..., None]).reshape(*blocks, 3).sum(axis=(1, 3))
+    mean = total / np.maximum(1, weight)[..., None]
+    alpha = weight / DENSITY**2 * 255
+    out: Array = np.round(np.concatenate([mean, alpha[..., None]], axis=2)).astype(np.uint8)
+    return out

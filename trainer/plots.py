@@ -7,7 +7,6 @@ its size, or sharp on a dense screen.  The same values give the same bytes.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 import matplotlib  # noqa: TID251  this is the one place
 import numpy as np
 from matplotlib.axes import Axes  # noqa: TID251
+from matplotlib.axis import Axis  # noqa: TID251
 from matplotlib.colors import LinearSegmentedColormap, to_rgb  # noqa: TID251
 from matplotlib.figure import Figure  # noqa: TID251
 from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: TID251
@@ -24,17 +24,26 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: TID251
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from renderer.camera import Viewpoint, intrinsics, project, world_to_camera
+from trainer.clouds import DENSITY, orbit_gif, part, point_cloud
+
+__all__ = [
+    "bars",
+    "clouds_grid",
+    "confusion",
+    "curves",
+    "histogram",
+    "image_grid",
+    "lines",
+    "orbit_gif",
+    "point_cloud",
+]
 
 Array: TypeAlias = NDArray[Any]
 Caption: TypeAlias = str | None
 
-DENSITY = 2
-"""Pixels of a file for one of the page."""
 DPI = 100
 COLOURS = ("#4c78c8", "#e08a3c", "#3f9d74", "#d05a5a", "#8c6bb8", "#b8942a", "#3a9dac", "#c76a92")
 """Told apart side by side, also by most people who are colour-blind; readable on both papers."""
-CLOUD = np.array([0x6F, 0x93, 0xD2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +202,7 @@ def bars(
             at = np.arange(count) + (number - (groups - 1) / 2) * thick
             axes.barh(at, np.asarray(each, float), thick * 0.94, color=colour, label=label)
         if chance is not None:
-            axes.axvline(chance, color=paper.ink, linestyle=(0, (4, 3)), label="chance")
+            axes.axvline(chance, color=paper.soft, linestyle=(0, (4, 3)), label="chance")
         axes.set_yticks(np.arange(count), [_short(name) for name in names])
         axes.set_ylim(count - 0.5, -0.5)
         axes.grid(False, axis="y")
@@ -201,7 +210,7 @@ def bars(
         more = len(values) > 1 or chance is not None
         _finish(axes, x_name=axis, y_name="", legend=more)
         if percent:
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            _in_percent(axes.xaxis)
 
     return _save(path, (460, 70 + row * count), draw)
 
@@ -219,11 +228,13 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         raise ValueError(f"matrix {counts.shape} does not fit {len(names)} names")
     cell = 44 if len(names) <= 12 else max(14, 560 // len(names))
     side = cell * len(names)
-    edge = 20 + 7 * max(len(_short(name)) for name in names)
+    edge = 14 + 6.4 * max(len(_short(name)) for name in names)  # room for the longest name
+    turned = edge > cell
+    left, foot, head = edge + 22, 44, edge if turned else 30
 
     def draw(figure: Figure, paper: Paper) -> None:
         width, height = figure.get_size_inches() * DPI
-        axes = figure.add_axes((edge / width, 44 / height, side / width, side / height))
+        axes = figure.add_axes((left / width, foot / height, side / width, side / height))
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
         ramp = LinearSegmentedColormap.from_list("share", [paper.tile, COLOURS[0]])
         axes.imshow(share, cmap=ramp, vmin=0, vmax=1)
@@ -235,7 +246,7 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
                     axes.text(column, row, f"{value:g}", color=ink, ha="center", va="center")
         told = [_short(name) for name in names]
         axes.set_yticks(range(len(names)), told)
-        axes.set_xticks(range(len(names)), told, rotation=90 if edge > cell else 0)
+        axes.set_xticks(range(len(names)), told, rotation=90 if turned else 0)
         axes.xaxis.tick_top()
         axes.tick_params(length=0, labelcolor=paper.ink)
         axes.grid(False)
@@ -244,10 +255,13 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         for at in np.arange(0.5, len(names) - 1):  # gaps between cells
             axes.axhline(at, color=paper.page, linewidth=1.5)
             axes.axvline(at, color=paper.page, linewidth=1.5)
-        axes.set_xlabel("predicted", labelpad=8)
-        axes.set_ylabel("true", labelpad=4)
+        figure.text(
+            (left + side / 2) / width, 18 / height, "predicted", color=paper.soft, ha="center"
+        )
+        figure.text(12 / width, (foot + side / 2) / height, "true", color=paper.soft, rotation=90,
+                    va="center")  # fmt: skip
 
-    return _save(path, (edge + side + 24, 44 + side + (edge if edge > cell else 30)), draw, False)
+    return _save(path, (left + side + 16, foot + side + head), draw, False)
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -345,106 +359,6 @@ def clouds_grid(
     return image_grid(path, pictures, tile=tile, **more)
 
 
-def point_cloud(
-    points: ArrayLike,
-    colors: ArrayLike | None = None,
-    *,
-    size: int = 256,
-    azimuth_deg: float = 50.0,
-    elevation_deg: float = 20.0,
-    distance: float = 2.0,
-    camera: ArrayLike | None = None,
-    radius: float | None = None,
-) -> Array:
-    """A picture of a cloud on transparent ground, uint8 [size, size, 4], straight alpha.
-
-    points   [N, 3] world, y up; a shape of diagonal 1 about the origin fills the picture
-    colors   [N, 3] uint8 or floats in [0, 1]; blue, lighter towards the top, without
-    camera   [4, 4] world to camera, as a sample's JSON has it; else one from azimuth and elevation
-    radius   of a point as a share of the picture; by their number without
-
-    Discs are drawn from far to near; a pixel is darkened by how far it lies behind those around it
-    (eye-dome lighting, Boucheny 2009), which needs no normals.
-    """
-    where = np.asarray(points, float).reshape(-1, 3)
-    if camera is None:
-        place = Viewpoint(azimuth_deg=azimuth_deg, elevation_deg=elevation_deg, distance=distance)
-        camera = world_to_camera(place)
-    side = size * DENSITY  # halved at the end, for smooth edges
-    pixels, depth = project(where, camera, intrinsics((side, side)))
-    shades = _tints(where, colors)
-    seen = np.isfinite(pixels).all(axis=1) & (depth > 0)
-    pixels, depth, shades = pixels[seen], depth[seen], shades[seen]
-
-    share = radius or float(np.clip(0.42 / math.sqrt(max(1, len(where))), 0.004, 0.02))
-    reach = max(1, round(share * side))
-    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = dx**2 + dy**2 <= (reach + 0.3) ** 2
-    bulge = np.sqrt(np.maximum(0, (reach + 0.3) ** 2 - dx[disc] ** 2 - dy[disc] ** 2))
-
-    order = np.argsort(-depth, kind="stable")  # far first: nearer ones are drawn over them
-    pixels, depth, shades = pixels[order], depth[order], shades[order]
-    column = np.floor(pixels[:, :1]).astype(np.int64) + dx[disc]  # [N, pixels of a disc]
-    row = np.floor(pixels[:, 1:]).astype(np.int64) + dy[disc]
-    inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    at = (row * side + column)[inside]
-    near = (depth[:, None] - bulge * (distance / (1.875 * side)))[inside]
-    owner = np.broadcast_to(np.arange(len(depth))[:, None], inside.shape)[inside]
-
-    last = np.argsort(-near, kind="stable")
-    canvas = np.zeros((side * side, 3))
-    buffer = np.full(side * side, np.inf)
-    canvas[at[last]] = shades[owner[last]]  # of equal indices numpy keeps the last: the nearest
-    buffer[at[last]] = near[last]
-    buffer, canvas = buffer.reshape(side, side), canvas.reshape(side, side, 3)
-    covered = np.isfinite(buffer)
-    canvas *= _eye_dome(buffer, covered, max(1, round(side / 180)))[..., None]
-    return _halved(canvas, covered)
-
-
-def orbit_gif(
-    path: str | Path,
-    clouds: Sequence[ArrayLike],
-    colors: Sequence[ArrayLike | None] = (),
-    *,
-    frames: int = 36,
-    size: int = 224,
-    seconds: float = 4.0,
-    elevation_deg: float = 20.0,
-) -> Path:
-    """A film of one turn round one cloud, or of several side by side; a GIF on clear ground.
-
-    clouds  each [N, 3] world, y up
-    colors  one for each cloud, or None
-    """
-    path = Path(path)
-    tints = [*colors, *[None] * (len(clouds) - len(colors))]
-    turns = []
-    for azimuth_deg in np.arange(frames) * 360 / frames:
-        stills = [
-            point_cloud(cloud, tint, size=size, azimuth_deg=float(azimuth_deg),
-                        elevation_deg=elevation_deg)
-            for cloud, tint in zip(clouds, tints, strict=True)
-        ]  # fmt: skip
-        turns.append(np.concatenate(stills, axis=1))
-    # One palette for all frames, so that colours stand still; its last place is clear ground.
-    every = np.concatenate([turn[turn[..., 3] > 127][:, :3] for turn in turns])
-    palette = Image.fromarray(every[None] if len(every) else np.zeros((1, 1, 3), np.uint8))
-    palette = palette.quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    pages = []
-    for turn in turns:
-        page = Image.fromarray(turn[..., :3]).quantize(palette=palette, dither=Image.Dither.NONE)
-        indices = np.where(turn[..., 3] > 127, np.asarray(page), 255).astype(np.uint8)
-        page = Image.fromarray(indices, "P")
-        page.putpalette(palette.getpalette() or [])
-        pages.append(page)
-    part = _part(path)
-    pages[0].save(part, "GIF", save_all=True, append_images=pages[1:], loop=0, disposal=2,
-                  duration=round(1000 * seconds / frames), transparency=255)  # fmt: skip
-    os.replace(part, path)
-    return path
-
-
 # --- how it is done ------------------------------------------------------------------------------
 
 
@@ -464,16 +378,11 @@ def _save(
             )
             draw(figure, paper)
             target = path.with_name(f"{path.stem}{paper.suffix}{path.suffix}")
-            part = _part(target)
+            unfinished = part(target)
             # Without a name of the software a file depends on what is drawn and nothing else.
-            figure.savefig(part, dpi=DPI * DENSITY, format="png", metadata={"Software": None})
-            os.replace(part, target)
+            figure.savefig(unfinished, dpi=DPI * DENSITY, format="png", metadata={"Software": None})
+            os.replace(unfinished, target)
     return path
-
-
-def _part(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _style(paper: Paper) -> Any:
@@ -516,10 +425,15 @@ def _finish(
     axes.set_xlabel(x_name)
     axes.set_ylabel(y_name)
     if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        _in_percent(axes.yaxis)
     if legend:
         # Above the axes: never on the data.
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderaxespad=0.2)
+
+
+def _in_percent(axis: Axis) -> None:
+    low, high = axis.get_view_interval()
+    axis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low >= 0.05 else 1))
 
 
 def _colours(start: int = 0) -> list[str]:
@@ -569,39 +483,3 @@ def _on_tile(picture: Array, side: int, ground: str) -> Array:
     out = Image.new("RGB", (side, side), tuple(round(c) for c in behind))
     out.paste(whole.resize(small, way), ((side - small[0]) // 2, (side - small[1]) // 2))
     return np.asarray(out)
-
-
-def _tints(points: Array, colors: ArrayLike | None) -> Array:
-    """[N, 3] floats, 0 to 255."""
-    if colors is not None:
-        given = np.asarray(colors)
-        scale = 1.0 if given.dtype == np.uint8 else 255.0
-        return np.clip(given.astype(float).reshape(-1, 3) * scale, 0, 255)
-    height = np.clip(points[:, 1:2] + 0.5, 0, 1)
-    return np.asarray(CLOUD * (0.82 + 0.36 * height)).clip(0, 255)
-
-
-def _eye_dome(depth: Array, covered: Array, reach: int) -> Array:
-    """[H, W] factors in (0, 1]: less where those around a pixel are nearer than it."""
-    shade = np.zeros(depth.shape)
-    far = np.where(covered, depth, 1e9)
-    padded = np.pad(far, 2 * reach, constant_values=1e9)
-    height, width = depth.shape
-    for step in (reach, 2 * reach):
-        for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-            top, left = 2 * reach + y * step, 2 * reach + x * step
-            around = padded[top : top + height, left : left + width]
-            shade += np.clip(far - around, 0, 0.12) / step * reach
-    return np.where(covered, np.exp(-1.3 * shade), 1.0)
-
-
-def _halved(colour: Array, covered: Array) -> Array:
-    """uint8 [H/2, W/2, 4] from floats [H, W, 3]: colours are averaged where something is."""
-    height, width = covered.shape
-    blocks = (height // DENSITY, DENSITY, width // DENSITY, DENSITY)
-    weight = covered.reshape(blocks).sum(axis=(1, 3))
-    total = (colour * covered[..., None]).reshape(*blocks, 3).sum(axis=(1, 3))
-    mean = total / np.maximum(1, weight)[..., None]
-    alpha = weight / DENSITY**2 * 255
-    out: Array = np.round(np.concatenate([mean, alpha[..., None]], axis=2)).astype(np.uint8)
-    return out

@@ -33,6 +33,7 @@ with farm.toml or FARM_BROKER_URL the same commands talk to the lab's.
 GROUPS = (
     ("Jobs", ("submit", "status", "watch", "logs", "pause", "resume", "cancel", "retry")),
     ("Data", ("shapes", "dataset")),
+    ("Models", ("models", "report")),
     ("Machines", ("up", "down", "workers", "doctor", "controller", "worker")),
 )
 

@@ -228,7 +228,9 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         raise ValueError(f"matrix {counts.shape} does not fit {len(names)} names")
     cell = 44 if len(names) <= 12 else max(14, 560 // len(names))
     side = cell * len(names)
-    edge = 14 + 6.4 * max(len(_short(name)) for name in names)  # room for the longest name
+    edge = 14 + 6.4 * max(
+        (len(_short(name)) for name in names), default=0
+    )  # room for the longest name
     turned = edge > cell
     left, foot, head = edge + 22, 44, edge if turned else 30
 
@@ -239,12 +241,12 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         ramp = LinearSegmentedColormap.from_list("share", [paper.tile, COLOURS[0]])
         axes.imshow(share, cmap=ramp, vmin=0, vmax=1)
         if cell >= 30:
+            digits = 0 if np.all(counts == np.round(counts)) else 2
             for (row, column), value in np.ndenumerate(counts):
                 if value:
-                    strong = share[row, column] > 0.55
-                    ink = "#ffffff" if strong else paper.ink
-                    axes.text(column, row, f"{value:g}", color=ink, ha="center", va="center")
-        told = [_short(name) for name in names]
+                    ink = "#ffffff" if share[row, column] > 0.55 else paper.ink
+                    number = f"{value:.{digits}f}"
+                    axes.text(column, row, number, color=ink, ha="center", va="center")
         axes.set_yticks(range(len(names)), told)
         axes.set_xticks(range(len(names)), told, rotation=90 if turned else 0)
         axes.xaxis.tick_top()
@@ -255,11 +257,9 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         for at in np.arange(0.5, len(names) - 1):  # gaps between cells
             axes.axhline(at, color=paper.page, linewidth=1.5)
             axes.axvline(at, color=paper.page, linewidth=1.5)
-        figure.text(
-            (left + side / 2) / width, 18 / height, "predicted", color=paper.soft, ha="center"
-        )
-        figure.text(12 / width, (foot + side / 2) / height, "true", color=paper.soft, rotation=90,
-                    va="center")  # fmt: skip
+        words: dict[str, Any] = {"color": paper.soft, "ha": "center", "va": "center"}
+        figure.text((left + side / 2) / width, 20 / height, "predicted", **words)
+        figure.text(12 / width, (foot + side / 2) / height, "true", rotation=90, **words)
 
     return _save(path, (left + side + 16, foot + side + head), draw, False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from renderer.camera import FOCAL_MM, SENSOR_MM, Viewpoint, intrinsics, project, world_to_camera
+from trainer import atomic
 
 Array: TypeAlias = NDArray[Any]
 
@@ -111,17 +111,11 @@ def orbit_gif(
         page = Image.fromarray(indices, "P")
         page.putpalette(palette.getpalette() or [])
         pages.append(page)
-    unfinished = part(path)
-    pages[0].save(unfinished, "GIF", save_all=True, append_images=pages[1:], loop=0, disposal=2,
-                  duration=round(1000 * seconds / frames), transparency=255)  # fmt: skip
-    os.replace(unfinished, path)
+    film = {"save_all": True, "append_images": pages[1:], "loop": 0, "disposal": 2}
+    pause = round(1000 * seconds / frames)
+    with atomic.replacing(path) as file:
+        pages[0].save(file, "GIF", duration=pause, transparency=255, **film)
     return path
-
-
-def part(path: Path) -> Path:
-    """A name beside the file for as long as it is unfinished."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _tints(points: Array, colors: ArrayLike | None) -> Array:

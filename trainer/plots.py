@@ -7,7 +7,6 @@ its size, or sharp on a dense screen.  The same values give the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: TID251
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from trainer.clouds import DENSITY, orbit_gif, part, point_cloud
+from trainer import atomic
+from trainer.clouds import DENSITY, orbit_gif, point_cloud
 
 __all__ = [
     "bars",
@@ -228,9 +228,8 @@ def confusion(path: str | Path, matrix: ArrayLike, names: Sequence[str]) -> Path
         raise ValueError(f"matrix {counts.shape} does not fit {len(names)} names")
     cell = 44 if len(names) <= 12 else max(14, 560 // len(names))
     side = cell * len(names)
-    edge = 14 + 6.4 * max(
-        (len(_short(name)) for name in names), default=0
-    )  # room for the longest name
+    told = [_short(name) for name in names]
+    edge = 14 + 6.4 * max(map(len, told), default=0)  # room for the longest name
     turned = edge > cell
     left, foot, head = edge + 22, 44, edge if turned else 30
 
@@ -378,10 +377,9 @@ def _save(
             )
             draw(figure, paper)
             target = path.with_name(f"{path.stem}{paper.suffix}{path.suffix}")
-            unfinished = part(target)
-            # Without a name of the software a file depends on what is drawn and nothing else.
-            figure.savefig(unfinished, dpi=DPI * DENSITY, format="png", metadata={"Software": None})
-            os.replace(unfinished, target)
+            with atomic.replacing(target) as file:
+                # Without the software's name a file depends on what is drawn and nothing else.
+                figure.savefig(file, dpi=DPI * DENSITY, format="png", metadata={"Software": None})
     return path
 
 

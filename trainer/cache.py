@@ -1,0 +1,253 @@
+"""Decoded pictures, kept for all processes of this machine.
+
+    $XDG_CACHE_HOME/shapefarm/decoded/<dataset id>/rgba.slots      (~/.cache without the variable)
+
+A file holds the pictures of one pass of one dataset in slots of one size:
+
+    header [4096]    JSON: what the slots are, and the boot that they were written in
+    states [slots]   1 where a slot is written, in whole pages
+    slots  [slots * bytes of a picture]
+
+A state is set after its slot.  Two processes that write the same slot write the same bytes.
+When a machine fails the two may reach the disk in any order, so what an earlier boot wrote is not
+believed.
+
+FARM_CACHE_GB (8 without it; 0: no cache) bounds all files together.  What has no room is decoded
+each time; where nothing can be written, everything is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import mmap
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+VERSION = 1
+_PAGE = 4096
+
+
+def limit() -> int:
+    """Bytes that the caches of this machine may take together.
+
+    Raises ValueError for a FARM_CACHE_GB that is no number from 0 on.
+    """
+    text = os.environ.get("FARM_CACHE_GB", "8")
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 <= gigabytes < math.inf:
+        raise ValueError(f"FARM_CACHE_GB={text}: gigabytes from 0 on are wanted, such as 8")
+    return int(gigabytes * 1e9)
+
+
+def folder() -> Path:
+    """Where decoded pictures are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "shapefarm" / "decoded"
+
+
+def boot() -> str:
+    """Changes whenever the machine starts; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class Cache:
+    """The decoded pictures of one dataset.
+
+    dataset  its id
+    slots    pictures of one pass
+    """
+
+    def __init__(self, dataset: str, slots: int):
+        self.dataset, self.slots = dataset, slots
+        self._files: dict[str, _Slots | None] = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind: str, slot: int) -> Array | None:
+        """A picture of its own; None where it has to be decoded."""
+        file = self._files.get(kind)
+        return file.get(slot) if file else None
+
+    def put(self, kind: str, slot: int, image: Array) -> None:
+        """Keep a picture where there is room; nothing goes wrong where there is none."""
+        if kind not in self._files:
+            with self._lock:
+                if kind not in self._files:
+                    self._files[kind] = _open(self.dataset, kind, self.slots, image)
+        if file := self._files[kind]:
+            file.put(slot, image)
+
+
+class _Slots:
+    """One file of slots, mapped for reading."""
+
+    def __init__(self, file: int, header: dict[str, Any]):
+        self.file = file
+        self.shape, self.dtype = tuple(header["shape"]), np.dtype(header["dtype"])
+        self.count: int = header["slots"]
+        self.first = _first(self.count)
+        self.size = _size(self.shape, self.dtype)
+        mapped = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+        self.states = np.frombuffer(mapped, np.uint8, self.count, _PAGE)
+        self.images = np.frombuffer(mapped, self.dtype, -1, self.first).reshape(
+            self.count, *self.shape
+        )
+        self.full = False
+        weakref.finalize(self, os.close, file)
+
+    def get(self, slot: int) -> Array | None:
+        if slot >= self.count or not self.states[slot]:
+            return None
+        return np.array(self.images[slot])
+
+    def put(self, slot: int, image: Array) -> None:
+        if slot >= self.count or self.full:
+            return
+        if image.shape != self.shape or image.dtype != self.dtype:
+            return
+        try:
+            # Not through the map: a full disk would end the process instead of raising.
+            _write(
+                self.file, np.ascontiguousarray(image).data.cast("B"), self.first + slot * self.size
+            )
+            _write(self.file, memoryview(b"\1"), _PAGE + slot)
+        except OSError:
+            self.full = True
+
+
+def _write(file: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(file, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return math.prod(shape) * dtype.itemsize
+
+
+def _first(slots: int) -> int:
+    """Offset of the first slot."""
+    return _PAGE + -(-slots // _PAGE) * _PAGE
+
+
+def _open(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
+    """The file of a pass: the one that is there, or a new one as large as the bound allows."""
+    here = folder() / dataset
+    wanted = {
+        "version": VERSION,
+        "boot": boot(),
+        "dataset": dataset,
+        "kind": kind,
+        "dtype": image.dtype.str,
+        "shape": list(image.shape),
+    }
+    bound = limit()
+    if not bound:
+        return None
+    try:
+        here.mkdir(parents=True, exist_ok=True)
+        with _locked(folder() / "lock"):
+            path = here / f"{kind}.slots"
+            return _existing(path, wanted) or _new(path, wanted, slots, bound)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _existing(path: Path, wanted: dict[str, Any]) -> _Slots | None:
+    """The file that is there, where it is one of this boot, with slots of the same kind."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        header = json.loads(os.pread(file, _PAGE, 0).rstrip(b"\0"))
+        if {**wanted, "slots": header["slots"]} == header:
+            os.utime(path)
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return _Slots(file, header)
+    except (ValueError, LookupError, TypeError):
+        pass
+    os.close(file)
+    return None
+
+
+def _new(path: Path, wanted: dict[str, Any], slots: int, bound: int) -> _Slots | None:
+    path.unlink(missing_ok=True)
+    shape, dtype = tuple(wanted["shape"]), np.dtype(wanted["dtype"])
+    size = _size(shape, dtype)
+    _make_room(bound - (_first(slots) + slots * size), keep=path.parent)
+    room = min(bound - _taken(), shutil.disk_usage(path.parent).free // 2)
+    count = min(slots, (room - _first(slots)) // size)
+    if count < 1:
+        return None
+    header = {**wanted, "slots": count}
+    file, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        # Sparse: room on the disk is taken as slots are written.
+        os.ftruncate(file, _first(count) + count * size)
+        _write(file, memoryview(json.dumps(header).encode()), 0)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        os.replace(temporary, path)
+    except OSError:
+        os.close(file)
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return _Slots(file, header)
+
+
+def _files() -> list[Path]:
+    return [path for path in folder().glob("*/*") if path.is_file()]
+
+
+def _taken() -> int:
+    return sum(path.stat().st_size for path in _files())
+
+
+def _make_room(others: int, keep: Path) -> None:
+    """Remove files of other datasets, those longest unused first, until the rest fits."""
+    old = sorted((p for p in _files() if p.parent != keep), key=lambda p: p.stat().st_mtime)
+    taken = _taken()
+    for path in old:
+        if taken <= others:
+            return
+        size = path.stat().st_size
+        if _unused(path):
+            path.unlink()
+            taken -= size
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+
+
+def _unused(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

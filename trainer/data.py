@@ -1,0 +1,338 @@
+"""What a run trains on: a frozen snapshot of datasets, read shape by shape where it lies.
+
+    snapshot = Snapshot.take(["data/cars", "data/chairs"])
+    reader = Reader(snapshot)
+    for item in snapshot.items("train"):
+        reader.image(item, view=0)
+
+A snapshot names every shard and the hash of its side-car; the side-car has the hash of every
+member.  So a dataset may grow while a run reads it, and a shard that was changed is found out.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.shards import VERSION, Sample, decode_member
+from trainer.cache import Cache
+from trainer.errors import DatasetRefused
+from trainer.survey import REMEDY, Shard, Survey, check, spelled, still_there, survey
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is true of every sample: what a model asks before anything runs."""
+
+    categories: tuple[str, ...]
+    """Sorted; the class number is the index."""
+    views: int
+    """Of every sample."""
+    cameras: str
+    """The rig: dpc, circle, dodecahedron, miro, hammersley, orbit; empty where unknown."""
+    size: tuple[int, int]
+    """Width, height of every picture."""
+    passes: tuple[str, ...]
+    """That every view has: rgba, depth, ..."""
+    points: int
+    """In each cloud; 0: none."""
+    samples: Mapping[str, int]
+    """Split -> number of shapes."""
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One shape of a snapshot."""
+
+    key: str
+    category: int
+    """Index into the facts' categories."""
+    folder: int
+    """Index into the facts' folders."""
+    number: int
+    """Position in its split, over all folders."""
+    shard: int
+    """Index into the shards of its folder."""
+    row: int
+    """Position in its shard."""
+
+
+class Snapshot:
+    """Which shapes a run reads, and from where: what the indexes named when it was taken.
+
+    id     of the dataset; of several, the SHA-256 over their ids
+    facts  what is true of every sample
+    """
+
+    def __init__(self, surveys: Sequence[Survey]):
+        self.surveys = tuple(surveys)
+        self.facts = _facts(self.surveys)
+        ids = [one.id for one in self.surveys]
+        self.id = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()
+        self._items = functools.lru_cache(self._number)
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.id[:8]}, {', '.join(self.facts.folders)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Snapshot, (self.surveys,)
+
+    @classmethod
+    def take(cls, folders: Sequence[str | Path]) -> Snapshot:
+        """What the datasets in these folders hold now.
+
+        Raises FileNotFoundError where there is no dataset; DatasetRefused for one that is not
+        finished, or is not like the others in its views, rig or size, with both values.
+        """
+        if not folders:
+            raise DatasetRefused("no dataset is given; --data wants one folder or several")
+        surveys = [survey(Path(os.path.abspath(folder))) for folder in folders]
+        _refuse_unlike(surveys)
+        _refuse_shared(surveys)
+        return cls(surveys)
+
+    def items(self, split: str) -> Sequence[Item]:
+        """The shapes of a split, always in the same order.
+
+        Raises DatasetRefused for a split that is not there or has no shapes.
+        """
+        found = self._items(split)
+        if not found:
+            there = [f"{name} ({count})" for name, count in self.facts.samples.items()]
+            raise DatasetRefused(
+                f"no shapes in split {split!r} of {', '.join(self.facts.folders)}; "
+                f"there are {', '.join(there)}"
+            )
+        return found
+
+    def _number(self, split: str) -> tuple[Item, ...]:
+        class_of = {name: number for number, name in enumerate(self.facts.categories)}
+        number = itertools.count()
+        return tuple(
+            Item(
+                key=key,
+                category=class_of[category],
+                folder=folder,
+                number=next(number),
+                shard=place,
+                row=row,
+            )
+            for folder, one in enumerate(self.surveys)
+            for place, shard in enumerate(one.shards)
+            if shard.split == split
+            for row, (key, category) in enumerate(zip(shard.keys, shard.categories, strict=True))
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run keeps of it: JSON that `from_json` reads."""
+        return {"version": VERSION, "id": self.id, "datasets": [asdict(s) for s in self.surveys]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
+        """The same snapshot again, after a look whether its shards are still there, unchanged.
+
+        Raises DatasetRefused, naming the first shard that is gone or changed.
+        """
+        if value.get("version") != VERSION:
+            raise DatasetRefused(
+                f"the snapshot has version {value.get('version')!r}; "
+                f"this program reads version {VERSION}"
+            )
+        surveys = []
+        for dataset in value["datasets"]:
+            shards = tuple(Shard(**_tuples(shard)) for shard in dataset["shards"])
+            surveys.append(Survey(**_tuples({**dataset, "shards": shards})))
+        for one in surveys:
+            for shard in one.shards:
+                check(one.folder, shard)
+        return cls(surveys)
+
+
+class Reader:
+    """Pictures, clouds and cameras of a snapshot's shapes, in any order.
+
+    Threads may share one; other processes get their own by fork or pickle.
+    cache  keep decoded pictures for all processes of this machine: see trainer.cache
+    """
+
+    def __init__(self, snapshot: Snapshot, cache: bool = True):
+        self.snapshot, self.cache = snapshot, cache
+        facts = snapshot.facts
+        self._starts = [_starts(one) for one in snapshot.surveys]
+        self._caches = [
+            Cache(one.id, slots=sum(len(s.keys) for s in one.shards) * facts.views)
+            if cache
+            else None
+            for one in snapshot.surveys
+        ]
+        self._tables: dict[tuple[int, int, str], _Table] = {}
+        self._lock = threading.Lock()
+        # Parsed cameras take about 5 kB each: 50 MB.
+        self._meta = functools.lru_cache(maxsize=10_000 // facts.views + 1)(self._read_meta)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reader, (self.snapshot, self.cache)
+
+    def image(self, item: Item, view: int, kind: str = "rgba") -> Array:
+        """One pass of one view as it is stored: see the format page.
+
+        rgba uint8 [H, W, 4], depth uint16 [H, W], normal uint16 [H, W, 3], albedo uint8 [H, W, 3],
+        mask uint8 [H, W]
+
+        Raises DatasetRefused for a pass that is not there, or a shard that was changed since.
+        """
+        views = self.snapshot.facts.views
+        if not 0 <= view < views:
+            raise IndexError(f"view {view} of {item.key}, which has {views}")
+        cache = self._caches[item.folder]
+        slot = (self._starts[item.folder][item.shard] + item.row) * views + view
+        if cache is not None and (kept := cache.get(kind, slot)) is not None:
+            return kept
+        image: Array = self._decode(item, kind, view)
+        if cache is not None:
+            cache.put(kind, slot, image)
+        return image
+
+    def points(self, item: Item) -> NDArray[np.float32]:
+        """[N, 3] uniform by area on the surface, world frame; N is the facts' points."""
+        # Points lie in a cloud in no order: the first n of them are a cloud of n.
+        cloud: NDArray[np.float32] = self._decode(item, "points", 0)
+        return cloud[: self.snapshot.facts.points]
+
+    def meta(self, item: Item) -> Mapping[str, Any]:
+        """The sample's JSON, which others hold too: not to be changed."""
+        return self._meta(item)
+
+    def _read_meta(self, item: Item) -> Mapping[str, Any]:
+        meta: dict[str, Any] = self._decode(item, "json", 0)
+        return meta
+
+    def _decode(self, item: Item, kind: str, view: int) -> Any:
+        """A member, read in one range, that is what the side-car says."""
+        table = self._table(item, kind)
+        name = table.names[view]
+        offset, size = table.places[item.row, view]
+        with still_there(table.tar), open(table.tar, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, offset)
+        if hashlib.sha256(data).digest() != table.hashes[item.row, view].tobytes():
+            raise DatasetRefused(
+                f"{table.tar} was changed: {item.key}.{name} in it is another; {REMEDY}"
+            )
+        return decode_member(name, data)
+
+    def _table(self, item: Item, kind: str) -> _Table:
+        at = (item.folder, item.shard, kind)
+        table = self._tables.get(at)
+        if table is None:
+            with self._lock:
+                one = self.snapshot.surveys[item.folder]
+                table = _Table.read(one, one.shards[item.shard], kind)
+                self._tables[at] = table
+        return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """Where the members of one kind lie in a shard: 48 bytes for each, where JSON takes 500."""
+
+    tar: str
+    names: tuple[str, ...]
+    """One for each view."""
+    places: NDArray[np.int64]
+    """[rows, views, 2] offset and size"""
+    hashes: NDArray[np.uint8]
+    """[rows, views, 32] SHA-256"""
+
+    @classmethod
+    def read(cls, one: Survey, shard: Shard, kind: str) -> _Table:
+        tar = Path(one.folder) / shard.name
+        samples = [Sample(tar, entry) for entry in check(one.folder, shard)["samples"]]
+        names = tuple(name for name in samples[0].members if _kind(name) == kind)
+        if not names:
+            kinds = dict.fromkeys(_kind(name) for name in samples[0].members)
+            raise DatasetRefused(f"{one.folder} has no {kind}; it has {', '.join(kinds)}")
+        members = [[sample.members[name] for name in names] for sample in samples]
+        hashes = b"".join(bytes.fromhex(sha) for row in members for _, _, sha in row)
+        return cls(
+            tar=str(tar),
+            names=names,
+            places=np.array([[place[:2] for place in row] for row in members], np.int64),
+            hashes=np.frombuffer(hashes, np.uint8).reshape(len(samples), len(names), 32),
+        )
+
+
+def _kind(member: str) -> str:
+    """`rgba` of 00.rgba.png, `points` of points.npy, `json` of json."""
+    return member if member == "json" else member.split(".")[-2]
+
+
+def _starts(one: Survey) -> list[int]:
+    """For each shard the number of its first shape in the cache: training comes first, so that it
+    is what is kept when not all fits."""
+    order = sorted(range(len(one.shards)), key=lambda n: (one.shards[n].split != "train", n))
+    starts, total = [0] * len(order), 0
+    for number in order:
+        starts[number] = total
+        total += len(one.shards[number].keys)
+    return starts
+
+
+def _facts(surveys: Sequence[Survey]) -> Facts:
+    samples: dict[str, int] = {}
+    for shard in itertools.chain.from_iterable(one.shards for one in surveys):
+        if shard.keys:
+            samples[shard.split] = samples.get(shard.split, 0) + len(shard.keys)
+    categories = {name for one in surveys for shard in one.shards for name in shard.categories}
+    first = surveys[0]
+    return Facts(
+        categories=tuple(sorted(categories)),
+        views=first.views,
+        cameras=first.cameras,
+        size=first.size,
+        passes=tuple(p for p in first.passes if all(p in one.passes for one in surveys)),
+        points=min(one.points for one in surveys),
+        samples=samples,
+        folders=tuple(one.folder for one in surveys),
+    )
+
+
+def _refuse_unlike(surveys: Sequence[Survey]) -> None:
+    first = surveys[0]
+    for other in surveys[1:]:
+        for what in ("views", "cameras", "size"):
+            ours, theirs = getattr(first, what), getattr(other, what)
+            if ours != theirs:
+                raise DatasetRefused(
+                    f"{first.folder} and {other.folder} cannot be trained on together: {what} is "
+                    f"{spelled(ours)} and {spelled(theirs)}; render one of them again to match"
+                )
+
+
+def _refuse_shared(surveys: Sequence[Survey]) -> None:
+    """A shape of two datasets could be in the training of one and in the test of the other."""
+    holder: dict[str, str] = {}
+    for one in surveys:
+        for key in itertools.chain.from_iterable(shard.keys for shard in one.shards):
+            if key in holder:
+                raise DatasetRefused(
+                    f"{key} is in {holder[key]} and in {one.folder}; "
+                    "leave it out of one with `farm dataset subset`"
+                )
+            holder[key] = one.folder
+
+
+def _tuples(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}

@@ -67,11 +67,17 @@ def _entry(name: str, source: str) -> Entry:
         presets = list(_imported(name, text))
     return Entry(
         name=name,
-        about=(ast.get_docstring(tree) or "").partition("\n")[0].rstrip("."),
+        about=_about(name, ast.get_docstring(tree) or ""),
         paper=text.string("PAPER"),
         needs=text.string("NEEDS"),
         presets=tuple(presets),
     )
+
+
+def _about(name: str, docstring: str) -> str:
+    """The first line, without the model's own name at its beginning."""
+    first, _, rest = docstring.partition("\n")[0].rstrip(".").partition(": ")
+    return rest if first.lower() == name else f"{first}: {rest}" if rest else first
 
 
 def _imported(name: str, text: _Text) -> Iterator[Preset]:

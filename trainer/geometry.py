@@ -115,7 +115,7 @@ def average(quaternions: Tensor) -> Tensor:
     """
     q = normalize(quaternions)
     _, vectors = torch.linalg.eigh(q.mT @ q)
-    best = vectors[:, -1]
+    best: Tensor = vectors[:, -1]
     return -best if best[0] < 0 else best
 
 

@@ -90,7 +90,7 @@ def about_up(positions: ArrayLike) -> Candidates:
 def dodecahedral(positions: ArrayLike) -> Candidates:
     """The 60 rotations of a dodecahedron with a camera at each vertex.
 
-    First none, then 20 thirds of a turn, clockwise about each vertex in order, then 15 half turns
+    First none, then 20 thirds of a turn about each vertex in order, then 15 half turns
     about edges, then 24 turns about faces by 72 and by 144 degrees.  With the vertices in the order
     of renderer.camera these numbers are those of the RotationNet authors' table as far as the
     test vectors tell: 3 (vertex), 21 and 27 (edges); nothing depends on them.
@@ -103,7 +103,7 @@ def dodecahedral(positions: ArrayLike) -> Candidates:
     edge = apart[apart > 1e-6].min(initial=np.inf)
     beside = [np.flatnonzero(np.abs(row - edge) < 1e-3 * edge) for row in apart]
     rotations = [np.eye(3)]
-    rotations += [turn(vertex, -120) for vertex in positions]
+    rotations += [turn(vertex, 120) for vertex in positions]
     middles = [positions[a] + positions[b] for a in range(len(beside)) for b in beside[a] if a < b]
     rotations += [turn(axis, 180) for axis in _distinct(middles, opposite=True)]
     corners = [
@@ -113,7 +113,7 @@ def dodecahedral(positions: ArrayLike) -> Candidates:
     ]
     # A corner's normal may point inwards; both faces of an axis are wanted, so take both.
     faces = _distinct([sign * normal for normal in corners for sign in (1, -1)])
-    rotations += [turn(axis, -angle) for axis in faces for angle in (72, 144)]
+    rotations += [turn(axis, angle) for axis in faces for angle in (72, 144)]
     found = [(permutation(rotation, positions), rotation) for rotation in rotations]
     if len(positions) != 20 or len(found) != 60 or any(taken is None for taken, _ in found):
         raise ValueError(f"these {len(positions)} cameras are not the vertices of a dodecahedron")

@@ -196,7 +196,7 @@ class Attempt:
         """One try in the child: None when the task is over, else what failed in it."""
         failed: list[ItemFailure] = []
         self._live = {}
-        program, item = None, None
+        program, item, said = None, None, ""
         try:
             program = self._program = self._start()
             program.send(
@@ -215,7 +215,9 @@ class Attempt:
                 last = time.monotonic()
                 match event["event"]:
                     case "start":
-                        item = event["item"]
+                        item, said = event["item"], ""
+                    case "progress":
+                        said = str(event["values"].get("at", said))
                     case "finish":
                         item = None
                         for unit, number in event["units"].items():
@@ -238,7 +240,7 @@ class Attempt:
                         raise Lost
                     case "error":
                         return [*failed, self._error(event)]
-                self.runner.now.item = item or ""
+                self.runner.now.item = said or item or ""
         except ProgramFailed as death:
             self._note(f"{item or 'no item'}: {death}")
             failure = self._failed(item or self.name, death.failure_class, death.reason)

@@ -7,7 +7,7 @@ file name is its name. It imports nothing heavy at its top and has
     NOT_IDENTITY            names of the Job's fields that do not change the result
     Job                     frozen keyword-only dataclass; field docstrings are the help of
                             `farm submit`; ValueError of __post_init__ is told in one line.
-                            Has `out: str | None` and `max_failures: str`
+                            Has `out: str | None`; `max_failures: str` where it has many items
     Task                    frozen dataclass, `name: str` unique in its job
     Done                    frozen dataclass: `name`, the units made as fields (shapes, images),
                             `failed`: tuple of what has id, failure_class, reason, tries
@@ -23,6 +23,16 @@ file name is its name. It imports nothing heavy at its top and has
     run(job, task, lease)   Done; in a child program (farm.child), heavy imports inside, safe to
                             run twice. A product that lists failures other than bad_input which
                             are not in lease.failed is made again: `farm retry` asks for it
+
+and may have
+
+    EXAMPLE                 the end of its help
+    LABEL                   names of the Job's fields that tell people what it makes of what
+    HIDDEN                  names of the Job's fields that are no options: only JSON has them
+    more_options(words)     options that depend on the words of a command line: a dataclass with
+                            defaults, or None
+    with_options(job, chosen)   the job with an instance of that dataclass taken in
+    result(job, dones)      what `--json` prints of a finished job beside its counts
 """
 
 from __future__ import annotations
@@ -97,7 +107,7 @@ class Kind:
         for a value that will not do.
         """
         job = read(self.module.Job, text, thing)
-        allowed_failures(job.max_failures, 1)
+        allowed_failures(getattr(job, "max_failures", "0"), 1)
         return job
 
     def read_task(self, text: str | bytes) -> Any:

@@ -70,7 +70,8 @@ class OutOfMemory(RunFailed):
         self.device, self.batch = device, batch
 
     def __str__(self) -> str:
-        return f"{self.device} is out of memory at --batch {self.batch}; try --batch {max(1, self.batch // 2)}"
+        half = max(1, self.batch // 2)
+        return f"{self.device} is out of memory at --batch {self.batch}; try --batch {half}"
 
 
 class NoWeights(RunFailed):

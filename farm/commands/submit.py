@@ -81,20 +81,54 @@ class Submit:
         self.about = str(self.kind.module.Job.__doc__)
 
     def choose(self, arguments: list[str]) -> type:
-        """What to parse: the Job's own options, or --job FILE in their place."""
+        """What to parse: the Job's own options, or --job FILE in their place; and, where they
+        depend on what was chosen, the options of that."""
+        wants_help = "-h" in arguments or "--help" in arguments
         from_file = any(word == "--job" or word.startswith("--job=") for word in arguments)
-        first = ("file", FromFile) if from_file else ("job", self.kind.module.Job)
-        if "-h" in arguments or "--help" in arguments:
-            first = ("job", self.kind.module.Job)
+        parts: list[Any] = [("job", _shown(self.kind))]
+        if from_file and not wants_help:
+            parts = [("file", FromFile)]
+        elif hasattr(self.kind.module, "more_options"):
+            more = self.kind.module.more_options(arguments)
+            if more is not None:
+                parts.append(("more", more, dataclasses.field(default_factory=more)))
         made = dataclasses.make_dataclass(
             "Submit",
-            [first, ("farm", Options)],
+            [*parts, ("farm", Options)],
             frozen=True,
             kw_only=True,
             namespace={"__call__": functools.partialmethod(_call, kind=self.kind)},
         )
         made.__doc__ = f"{self.about.strip()}\n\n{_example(self.kind)}"
         return made
+
+
+def _shown(kind: Any) -> type:
+    """The kind's Job, whose hidden fields are no options."""
+    from typing import get_type_hints
+
+    from tyro.conf import Suppress
+
+    job: type = kind.module.Job
+    hidden = getattr(kind.module, "HIDDEN", ())
+    if not hidden:
+        return job
+    hints: Any = get_type_hints(job)
+    hide: Any = Suppress
+    fields = {field.name: field for field in dataclasses.fields(job)}
+    again = [
+        (
+            name,
+            hide[hints[name]],
+            dataclasses.field(
+                default=fields[name].default, default_factory=fields[name].default_factory
+            ),
+        )
+        for name in hidden
+    ]
+    made = dataclasses.make_dataclass(job.__name__, again, bases=(job,), frozen=True, kw_only=True)
+    made.__doc__ = job.__doc__
+    return made
 
 
 def _example(kind: Any) -> str:
@@ -111,8 +145,10 @@ def _example(kind: Any) -> str:
 def _call(parsed: Any, kind: Any) -> int:
     from farm import kinds
 
-    file = getattr(parsed, "file", None)
+    file, more = getattr(parsed, "file", None), getattr(parsed, "more", None)
     job = kinds.read_file(kind, file.job) if file else parsed.job
+    if more is not None:
+        job = kind.module.with_options(job, more)
     return submit(kind, job, parsed.farm)
 
 
@@ -139,7 +175,7 @@ def submit(kind: Any, job: Any, options: Options) -> int:
         role=kind.role,
         job=text,
         state="",
-        label=_label(job),
+        label=_label(kind, job),
         workers=0 if settings.private else options.workers or 0,
     )
     if settings.private and options.workers:
@@ -180,9 +216,11 @@ def _dry_run(kind: Any, job: Any, as_json: bool) -> int:
     return 0
 
 
-def _label(job: Any) -> str:
+def _label(kind: Any, job: Any) -> str:
     """What it makes of what, for people; paths as seen from here."""
-    names = [_short(text) for text in getattr(job, "shapes", ())]
+    values = [getattr(job, name) for name in getattr(kind.module, "LABEL", ("shapes",))]
+    texts = [text for value in values for text in ((value,) if isinstance(value, str) else value)]
+    names = [_short(text) for text in texts]
     shapes = " ".join(names[:LABELLED])
     if len(names) > LABELLED:
         shapes += f" and {len(names) - LABELLED} more"

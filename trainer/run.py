@@ -1,0 +1,286 @@
+"""A run's folder: whose it is, what it trains on, how far it came.
+
+job.json       the job, written first: what tells whose folder this is
+data.json      the snapshot of the datasets: what the run reads, whatever they become
+run.json       the resolved config, dataset ids, versions, parameters; every start of it
+metrics.jsonl  the truth about how it went; tensorboard/ is a view of it
+checkpoints/   see trainer.checkpoint
+result.json    at the end
+evaluations/   what `evaluate` made: <split>-<id of the datasets>/evaluation.json, .npz
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from farm import kinds
+from trainer import atomic, models
+from trainer.data import Facts, Snapshot
+from trainer.errors import RunFailed
+from trainer.jobs.train import JOB_FIELDS, NOT_IDENTITY, Job
+
+if TYPE_CHECKING:
+    from trainer.checkpoint import Checkpoint
+
+VERSION = 1
+JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
+METRICS = "metrics.jsonl"
+
+
+class InUse(RunFailed):
+    """Another process trains in this folder."""
+
+    failure_class = "environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """An evaluation of a run, as it lies in its folder."""
+
+    folder: Path
+    split: str
+    snapshot: str
+    """Id of the datasets it was measured on."""
+    data: tuple[str, ...]
+    """Their folders."""
+    step: int
+    """Of the checkpoint."""
+    metrics: Mapping[str, float]
+    tables: Mapping[str, Any]
+    facts: Facts
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Predictions, by name; read when asked for."""
+        import numpy as np
+
+        with np.load(self.folder / "evaluation.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+class Run:
+    """A run that was claimed.
+
+    Raises FileNotFoundError where there is none; ValueError for a file that cannot be read.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        try:
+            note = atomic.read_json(self.folder / JOB, VERSION)
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(
+                f"no run in {self.folder}: it has no {JOB}; `farm submit train` makes one"
+            ) from None
+        self.job: Job = kinds.read(Job, json.dumps(note["job"]), str(self.folder / JOB))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @property
+    def model(self) -> ModuleType:
+        return models.load(self.job.model)
+
+    @functools.cached_property
+    def config(self) -> Any:
+        """The model's Config: as it was when the run began, else as the job asks for it."""
+        try:
+            values = self.about["config"]
+        except FileNotFoundError:
+            return configure(self.job)
+        return kinds.read(self.model.Config, json.dumps(values), str(self.folder / RUN))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is in run.json. Raises FileNotFoundError before the first start."""
+        return atomic.read_json(self.folder / RUN, VERSION)
+
+    @property
+    def facts(self) -> Facts:
+        return _facts(json.loads((self.folder / DATA).read_bytes())["facts"])
+
+    def snapshot(self) -> Snapshot:
+        """What it trains on. Raises DatasetRefused when a shard of it is gone or changed."""
+        return Snapshot.from_json(json.loads((self.folder / DATA).read_bytes()))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last one that is cut off is left out."""
+        from trainer.tracker import read
+
+        return read(self.folder / METRICS)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def checkpoint(self, which: str | int = "best") -> Checkpoint:
+        """The "best" or "last" one, or that of a step. Raises FileNotFoundError."""
+        from trainer import checkpoint
+
+        return checkpoint.find(self.checkpoints, which)
+
+    def result(self) -> dict[str, Any] | None:
+        """What it came to; None of a run that is not finished."""
+        return result(self.folder)
+
+    def evaluations(self) -> list[Evaluated]:
+        """What was measured of it, in order of name."""
+        found = []
+        for path in sorted(self.folder.glob("evaluations/*/evaluation.json")):
+            value = atomic.read_json(path, VERSION)
+            found.append(
+                Evaluated(
+                    folder=path.parent,
+                    split=value["split"],
+                    snapshot=value["snapshot"],
+                    data=tuple(value["data"]),
+                    step=value["step"],
+                    metrics=value["metrics"],
+                    tables=value["tables"],
+                    facts=_facts(value["facts"]),
+                )
+            )
+        return found
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only one who writes here. Raises InUse, naming who does."""
+        path = self.folder / ".lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InUse(
+                    f"{self.folder} is in use by {path.read_text() or 'another process'}"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+
+# --- whose folder it is ------------------------------------------------------------------------
+
+
+def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
+    """Write job.json and data.json into the run's folder, or find it this job's.
+
+    snapshot  JSON of what it trains on; a run that is there keeps its own
+
+    Raises ValueError when the folder is another job's, or in use for something else.
+    """
+    folder = job.folder
+    try:
+        note = atomic.read_json(folder / JOB, VERSION)
+    except (FileNotFoundError, NotADirectoryError):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} is in use and is not a run; choose another --out") from None
+        note = {"version": VERSION, "job": identity(job)}
+        atomic.write_json(folder / JOB, note)
+    if note["job"] != identity(job):
+        raise ValueError(_another(folder, note["job"], identity(job)))
+    if not (folder / DATA).exists():
+        atomic.write_json(folder / DATA, snapshot)
+    return Run(folder)
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """What of a job decides what is learnt, as JSON; a folder may be moved."""
+    whole = json.loads(kinds.canonical(job))
+    return {name: whole[name] for name in whole if name not in NOT_IDENTITY | {"out"}}
+
+
+def _another(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    different = [name for name in ours if ours[name] != theirs.get(name)]
+    told = ", ".join(f"{name} {theirs.get(name)}, here {ours[name]}" for name in different)
+    why = ""
+    if different == ["steps"]:
+        # Rates and losses are functions of step / steps: a longer run is another from step 1 on.
+        why = "; a run's schedule depends on its length, so it cannot be made longer"
+    return f"{folder} holds another run ({told}){why}; choose another --out"
+
+
+# --- a model's configuration -------------------------------------------------------------------
+
+
+def configure(job: Job) -> Any:
+    """The model's Config: the preset, then the job's own options.
+
+    Raises ValueError, naming the option, for one that is not or will not do.
+    """
+    module, start = models.load(job.model), preset(job.model, job.preset)
+    values = {**dataclasses.asdict(start), **job.config}
+    if job.steps is not None:
+        values["steps"] = job.steps
+    return kinds.read(module.Config, json.dumps(values), f"--model {job.model}")
+
+
+def preset(model: str, name: str) -> Any:
+    """A Config of the model. Raises ValueError for a preset that is not."""
+    presets = models.load(model).PRESETS
+    if name not in presets:
+        raise ValueError(f"--preset {name}: {model} has {', '.join(presets)}")
+    return presets[name]()
+
+
+def options(model: str, preset_name: str) -> type:
+    """A dataclass of the model's own options: its Config, less what the job itself has.
+
+    Their defaults are the preset's values.
+    """
+    from typing import get_type_hints
+
+    from tyro.conf import Suppress
+
+    start = preset(model, preset_name)
+    hints: Any = get_type_hints(type(start), include_extras=True)
+    hide: Any = Suppress
+    fields = []
+    for each in dataclasses.fields(start):
+        hint = hide[hints[each.name]] if each.name in JOB_FIELDS else hints[each.name]
+        fields.append((each.name, hint, dataclasses.field(default=getattr(start, each.name))))
+    made = dataclasses.make_dataclass(
+        type(start).__name__, fields, bases=(type(start),), frozen=True, kw_only=True
+    )
+    made.__doc__ = f"Options of {model}, with the values of its preset {preset_name}."
+    return made
+
+
+def differing(job: Job, chosen: Any) -> dict[str, Any]:
+    """The options in `chosen` that are not as the job's preset has them, as JSON."""
+    start = preset(job.model, job.preset)
+    values = {
+        each.name: getattr(chosen, each.name)
+        for each in dataclasses.fields(start)
+        if each.name not in JOB_FIELDS and getattr(chosen, each.name) != getattr(start, each.name)
+    }
+    found: dict[str, Any] = json.loads(json.dumps(values))
+    return found
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """What a finished run came to: steps, seconds, metrics. None of one that is not finished."""
+    try:
+        found = atomic.read_json(folder / RESULT, VERSION)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return {name: found[name] for name in ("steps", "seconds", "metrics")}
+
+
+def _facts(value: Mapping[str, Any]) -> Facts:
+    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in value.items()}
+    return Facts(**values)

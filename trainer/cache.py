@@ -83,7 +83,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, kind: str, slot: int) -> Array | None:
-        """A picture of its own; None where it has to be decoded."""
+        """A picture, in memory that cannot be written to; None where it has to be decoded."""
         file = self._files.get(kind)
         return file.get(slot) if file else None
 
@@ -117,7 +117,8 @@ class _Slots:
     def get(self, slot: int) -> Array | None:
         if slot >= self.count or not self.states[slot]:
             return None
-        return np.array(self.images[slot])
+        image: Array = self.images[slot]
+        return image
 
     def put(self, slot: int, image: Array) -> None:
         if slot >= self.count or self.full:

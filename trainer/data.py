@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -78,9 +79,9 @@ class Snapshot:
     """
 
     def __init__(self, surveys: Sequence[Survey]):
-        self.surveys = tuple(surveys)
-        self.facts = _facts(self.surveys)
-        ids = [one.id for one in self.surveys]
+        self.parts = tuple(surveys)
+        self.facts = _facts(self.parts)
+        ids = [one.id for one in self.parts]
         self.id = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()
         self._items = functools.lru_cache(self._number)
 
@@ -88,7 +89,7 @@ class Snapshot:
         return f"Snapshot({self.id[:8]}, {', '.join(self.facts.folders)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Snapshot, (self.surveys,)
+        return Snapshot, (self.parts,)
 
     @classmethod
     def take(cls, folders: Sequence[str | Path]) -> Snapshot:
@@ -130,7 +131,7 @@ class Snapshot:
                 shard=place,
                 row=row,
             )
-            for folder, one in enumerate(self.surveys)
+            for folder, one in enumerate(self.parts)
             for place, shard in enumerate(one.shards)
             if shard.split == split
             for row, (key, category) in enumerate(zip(shard.keys, shard.categories, strict=True))
@@ -138,7 +139,7 @@ class Snapshot:
 
     def to_json(self) -> dict[str, Any]:
         """What a run keeps of it: JSON that `from_json` reads."""
-        return {"version": VERSION, "id": self.id, "datasets": [asdict(s) for s in self.surveys]}
+        return {"version": VERSION, "id": self.id, "datasets": [asdict(s) for s in self.parts]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
@@ -171,12 +172,12 @@ class Reader:
     def __init__(self, snapshot: Snapshot, cache: bool = True):
         self.snapshot, self.cache = snapshot, cache
         facts = snapshot.facts
-        self._starts = [_starts(one) for one in snapshot.surveys]
+        self._starts = [_starts(one) for one in snapshot.parts]
         self._caches = [
             Cache(one.id, slots=sum(len(s.keys) for s in one.shards) * facts.views)
             if cache
             else None
-            for one in snapshot.surveys
+            for one in snapshot.parts
         ]
         self._tables: dict[tuple[int, int, str], _Table] = {}
         self._lock = threading.Lock()
@@ -190,7 +191,7 @@ class Reader:
         """One pass of one view as it is stored: see the format page.
 
         rgba uint8 [H, W, 4], depth uint16 [H, W], normal uint16 [H, W, 3], albedo uint8 [H, W, 3],
-        mask uint8 [H, W]
+        mask uint8 [H, W]; not to be written to: the array may be the cache's own memory
 
         Raises DatasetRefused for a pass that is not there, or a shard that was changed since.
         """
@@ -202,6 +203,7 @@ class Reader:
         if cache is not None and (kept := cache.get(kind, slot)) is not None:
             return kept
         image: Array = self._decode(item, kind, view)
+        image.flags.writeable = False
         if cache is not None:
             cache.put(kind, slot, image)
         return image
@@ -238,7 +240,7 @@ class Reader:
         table = self._tables.get(at)
         if table is None:
             with self._lock:
-                one = self.snapshot.surveys[item.folder]
+                one = self.snapshot.parts[item.folder]
                 table = _Table.read(one, one.shards[item.shard], kind)
                 self._tables[at] = table
         return table
@@ -259,7 +261,7 @@ class _Table:
     @classmethod
     def read(cls, one: Survey, shard: Shard, kind: str) -> _Table:
         tar = Path(one.folder) / shard.name
-        samples = [Sample(tar, entry) for entry in check(one.folder, shard)["samples"]]
+        samples = [Sample(tar, entry) for entry in json.loads(check(one.folder, shard))["samples"]]
         names = tuple(name for name in samples[0].members if _kind(name) == kind)
         if not names:
             kinds = dict.fromkeys(_kind(name) for name in samples[0].members)

@@ -7,68 +7,83 @@ whatever was read before: a resumed run reads what the undisturbed one would hav
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from trainer.errors import DatasetRefused
+from trainer.shelf import Batch, Shelf, stack
+
 if TYPE_CHECKING:
     from trainer.models import Examples
 
-Batch = dict[str, Any]
 Place = tuple[int, int]
 """Epoch and index of an example."""
+
+AHEAD = 2
+"""Batches that every loader process is ahead."""
 
 
 class Loader:
     """The batches of a run.
 
-    batch   examples in a step, over all processes of the run; a multiple of `world`
-    seed    of the order and of each example's own chance
-    workers loader processes; 0: this one reads
-    rank    which process of the run this is, of `world`
+    batch    examples in a step, over all processes of the run; a multiple of `world`
+    seed     of the order, and of each example's own chance
+    workers  loader processes; 0: this one reads
+    rank     which process of the run this is, of `world`
 
-    Raises ValueError for a batch that is larger than the set, or not divisible by `world`.
+    Raises ValueError for a batch that is larger than the set, or cannot be shared among `world`.
     """
 
     def __init__(
-        self, examples: Examples, *, batch: int, seed: int, workers: int = 0, rank: int = 0,
+        self,
+        examples: Examples,
+        *,
+        batch: int,
+        seed: int,
+        workers: int = 0,
+        rank: int = 0,
         world: int = 1,
-    ):  # fmt: skip
+    ):
         if batch < 1 or batch % world:
-            raise ValueError(f"--batch {batch} cannot be divided by {world} processes")
+            raise ValueError(
+                f"--batch {batch} cannot be shared by {world} processes; "
+                f"try --batch {-(-max(1, batch) // world) * world}"
+            )
         if len(examples) < batch:
             raise ValueError(
-                f"--batch {batch} is more than the {len(examples)} examples there are; "
-                f"try --batch {max(world, len(examples) // world * world)}"
+                f"--batch {batch} is more than the {len(examples)} examples of the set; "
+                f"try --batch {max(1, len(examples) // world) * world}"
             )
         self.examples, self.batch, self.seed, self.workers = examples, batch, seed, workers
         self.rank, self.world = rank, world
         self.steps_per_epoch = len(examples) // batch
-        """The incomplete last batch is dropped."""
+        """The incomplete last batch is left out."""
+        self._order = functools.lru_cache(maxsize=1)(self._shuffled)
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
-        """The batches of steps start to stop - 1, or without end: tensors, and lists of strings."""
-        return _load(self.examples, self._places(start, stop), self.seed, self.workers)
+        """The batches of the steps from start to before stop, or without end.
 
-    def _places(self, start: int, stop: int | None) -> Iterator[list[Place]]:
+        Arrays and numbers of the examples become tensors [B, ...], strings become lists.
+        """
+        steps = itertools.count(start) if stop is None else range(start, stop)
         share = self.batch // self.world
-        step = start
-        while stop is None or step < stop:
-            epoch, number = divmod(step, self.steps_per_epoch)
-            first = number * self.batch + self.rank * share
-            order = self._order(epoch)[first : first + share]
-            yield [(epoch, int(index)) for index in order]
-            step += 1
+        return _load(self.examples, map(self._places, steps), self.seed, self.workers, share)
 
-    @functools.cached_property
-    def _order(self) -> Any:
-        return functools.lru_cache(maxsize=1)(self._shuffled)
+    def _places(self, step: int) -> list[Place]:
+        epoch, number = divmod(step, self.steps_per_epoch)
+        share = self.batch // self.world
+        first = number * self.batch + self.rank * share
+        return [(epoch, int(index)) for index in self._order(epoch)[first : first + share]]
 
     def _shuffled(self, epoch: int) -> np.ndarray[Any, Any]:
-        # A generator of its own: examples have the numbers below.
+        # The examples' own generators have the numbers below; without one it would be number 0's.
         count = len(self.examples)
         return np.random.default_rng([self.seed, epoch, count]).permutation(count)
 
@@ -80,53 +95,71 @@ def ordered(examples: Examples, *, batch: int, workers: int = 0, seed: int = 0) 
         [(0, index) for index in range(first, min(first + batch, count))]
         for first in range(0, count, batch)
     )
-    return _load(examples, places, seed, workers)
-
-
-class _Drawn(Dataset[Batch]):
-    """Examples by epoch and index, a whole batch at once."""
-
-    def __init__(self, examples: Examples, seed: int):
-        self.examples, self.seed = examples, seed
-
-    def __getitem__(self, places: Sequence[Place]) -> Batch:
-        return stack(
-            [
-                self.examples.get(index, np.random.default_rng([self.seed, epoch, index]))
-                for epoch, index in places
-            ]
-        )
+    # No more processes than there are batches.
+    return _load(examples, places, seed, min(workers, -(-count // batch)), batch)
 
 
 def _load(
-    examples: Examples, places: Iterator[list[Place]], seed: int, workers: int
+    examples: Examples, places: Iterable[list[Place]], seed: int, workers: int, batch: int
 ) -> Iterator[Batch]:
-    drawn = _Drawn(examples, seed)
-    if not workers:
-        return (drawn[some] for some in places)
-    return iter(
-        DataLoader(
-            drawn,
-            batch_size=None,
-            sampler=places,
-            num_workers=workers,
-            # Else it would draw from the global generator, which belongs to the model.
-            generator=torch.Generator(),
-        )
+    if workers:
+        yield from _load_aside(examples, iter(places), seed, workers, batch)
+    for some in places:
+        yield stack(_draw(examples, seed, some))
+
+
+def _draw(examples: Examples, seed: int, places: list[Place]) -> list[Any]:
+    return [
+        examples.get(index, np.random.default_rng([seed, epoch, index])) for epoch, index in places
+    ]
+
+
+def _load_aside(
+    examples: Examples, places: Iterator[list[Place]], seed: int, workers: int, batch: int
+) -> Iterator[Batch]:
+    """The same by loader processes."""
+    first = next(places, None)
+    if first is None:
+        return
+    # Torch asks for a batch's places when it gives a process the task, which it does before it
+    # hands out a finished batch: one more than are under way is never written while it is read.
+    room = workers * AHEAD + 1
+    shelf = Shelf(_draw(examples, seed, first[:1])[0], batch, room)
+    loader = DataLoader(
+        _Aside(examples, seed, shelf),
+        batch_size=None,
+        sampler=zip(itertools.cycle(range(room)), itertools.chain([first], places)),
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        # The shelf is shared by fork, and a fresh process would take seconds to import torch.
+        multiprocessing_context="fork",
+        worker_init_fn=_begin,
+        # Else it would draw from the global generator, which belongs to the model.
+        generator=torch.Generator(),
     )
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of forks beside threads: the children use none of theirs.
+        warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+        batches = iter(loader)
+    for place, found in batches:
+        if isinstance(found, Exception):
+            raise found
+        yield shelf.take(place, found)
 
 
-def stack(examples: Sequence[Mapping[str, Any]]) -> Batch:
-    """A batch of examples: tensors of arrays and numbers, lists of strings."""
-    return {name: _stack(name, [one[name] for one in examples]) for name in examples[0]}
+class _Aside(Dataset[Any]):
+    """What a loader process does."""
+
+    def __init__(self, examples: Examples, seed: int, shelf: Shelf):
+        self.examples, self.seed, self.shelf = examples, seed, shelf
+
+    def __getitem__(self, task: tuple[int, list[Place]]) -> tuple[int, Batch | Exception]:
+        place, places = task
+        try:
+            return place, self.shelf.put(place, _draw(self.examples, self.seed, places))
+        except (DatasetRefused, OSError) as error:
+            return place, error  # torch would wrap it in a page of traceback
 
 
-def _stack(name: str, values: list[Any]) -> Any:
-    if isinstance(values[0], str):
-        return values
-    if isinstance(values[0], torch.Tensor):
-        return torch.stack(values)
-    try:
-        return torch.from_numpy(np.stack(values))
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{name!r} of the examples does not stack: {error}") from error
+def _begin(number: int) -> None:
+    cv2.setNumThreads(0)  # its threads are not there after a fork

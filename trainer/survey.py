@@ -85,7 +85,7 @@ def survey(folder: Path) -> Survey:
     )
 
 
-def check(folder: str, shard: Shard) -> dict[str, Any]:
+def check(folder: str, shard: Shard) -> bytes:
     """The side-car of a shard that still is what it was.
 
     Raises DatasetRefused, by name, for one that is gone or changed.
@@ -100,8 +100,7 @@ def check(folder: str, shard: Shard) -> dict[str, Any]:
         )
     if hashlib.sha256(data).hexdigest() != shard.sidecar:
         raise DatasetRefused(f"{sidecar_path(tar)} was changed since the run began; {REMEDY}")
-    sidecar: dict[str, Any] = json.loads(data)
-    return sidecar
+    return data
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,24 +44,39 @@ def thin(points: Tensor, voxel: float = VOXEL) -> Tensor:
 
 
 def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances [N] from each point of a [N, 3] to the nearest of b [M, 3], and [M] back.
+    """Distances [N] from each point of a [N, 3] to the nearest of b [M, 3], and [M] back."""
+    there, back = a.new_empty(len(a)), b.new_full((len(b),), math.inf)
+    for rows, squares in _squares(a, b):
+        there[rows] = squares.amin(1)
+        back = back.minimum(squares.amin(0))
+    return there.sqrt(), back.sqrt()
+
+
+def nearest_places(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances [N] from each point of a [N, 3] to the nearest of b [M, 3], and its numbers [N]."""
+    there = a.new_empty(len(a))
+    places = there.long()
+    for rows, squares in _squares(a, b):
+        there[rows], places[rows] = squares.min(1)
+    return there.sqrt(), places
+
+
+def _squares(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances of some rows of a at a time: [rows, M].
 
     Exact: every pair is looked at, in chunks that stay in a CPU's cache.  By coordinates, since the
     shorter |a|^2 - 2ab + |b|^2 loses the small distances in float32.
     """
-    there, back = a.new_empty(len(a)), b.new_full((len(b),), math.inf)
     x, y, z = b.T.contiguous()
-    rows = max(1, (2**19 if a.device.type == "cpu" else 2**26) // len(b))
-    for first in range(0, len(a), rows):
-        part = a[first : first + rows]
+    step = max(1, (2**19 if a.device.type == "cpu" else 2**26) // len(b))
+    for first in range(0, len(a), step):
+        rows = slice(first, first + step)
+        part = a[rows]
         squares = (part[:, :1] - x).square_()
-        step = part[:, 1:2] - y
-        squares.addcmul_(step, step)
-        step = part[:, 2:] - z
-        squares.addcmul_(step, step)
-        there[first : first + rows] = squares.amin(1)
-        back = back.minimum(squares.amin(0))
-    return there.sqrt(), back.sqrt()
+        for axis, coordinates in ((1, y), (2, z)):
+            apart = part[:, axis : axis + 1] - coordinates
+            squares.addcmul_(apart, apart)
+        yield rows, squares
 
 
 def chamfer(a: Tensor, b: Tensor) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.metrics import chamfer, nearest, thin
+from trainer.metrics import chamfer, nearest, nearest_places, thin
 
 
 def cloud(count: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -40,6 +40,8 @@ class TestChamfer:
 
         assert torch.allclose(there, every.amin(1), atol=1e-14)
         assert torch.allclose(back, every.amin(0), atol=1e-14)
+        assert torch.equal(nearest_places(a, b)[0], there)
+        assert torch.equal(nearest_places(a, b)[1], every.argmin(1))
 
     def test_small_distances_far_from_the_origin_are_not_lost_in_float32(self) -> None:
         a = cloud(200, 3, torch.float32)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import models
+from trainer.errors import UnknownModel
 
 PLAN = ("steps", "batch")
 ARITHMETIC: Mapping[type[ast.AST], Callable[[Any, Any], Any]] = {
@@ -52,14 +53,17 @@ class Entry:
 
 def catalogue() -> Iterator[Entry]:
     """Every model in order of name."""
-    for name, package in models.find().items():
-        spec = importlib.util.find_spec(f"{package}.{name}")
-        assert spec is not None and spec.origin is not None, f"{package}.{name} has no file"
-        yield _entry(name, Path(spec.origin).read_text(encoding="utf-8"))
+    yield from map(entry, models.find())
 
 
-def _entry(name: str, source: str) -> Entry:
-    tree = ast.parse(source)
+def entry(name: str) -> Entry:
+    """What there is to say of a model. Raises UnknownModel."""
+    known = models.find()
+    if name not in known:
+        raise UnknownModel(name, tuple(known))
+    spec = importlib.util.find_spec(f"{known[name]}.{name}")
+    assert spec is not None and spec.origin is not None, f"{known[name]}.{name} has no file"
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     text = _Text(tree)
     try:
         presets = [text.plan(preset, maker) for preset, maker in text.presets()]
@@ -164,11 +168,13 @@ class _Text:
         return {**base, **{str(name): self.value(value) for name, value in own.items()}}
 
     def returned(self, function: ast.FunctionDef) -> ast.expr | None:
-        """What a function gives that does nothing but return."""
-        body = [node for node in function.body if not _is_docstring(node)]
-        if len(body) != 1 or not isinstance(body[0], ast.Return):
+        """What a function gives that does nothing but set names and return."""
+        *before, last = [node for node in function.body if not _is_docstring(node)]
+        own = {name.id for node in before for name in ast.walk(node) if isinstance(name, ast.Name)}
+        plain = all(isinstance(node, ast.Assign) for node in before)
+        if not plain or not isinstance(last, ast.Return) or own & set(_read_by_plan(last)):
             raise _NotPlain
-        return body[0].value
+        return last.value
 
     def defaults(self) -> dict[str, Any]:
         if "Config" not in self.classes:
@@ -191,6 +197,13 @@ class _Text:
         if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
             return ARITHMETIC[type(node.op)](self.value(node.left), self.value(node.right))
         raise _NotPlain
+
+
+def _read_by_plan(returned: ast.Return) -> Iterator[str]:
+    """The names that steps and batch are worked out from."""
+    for word in ast.walk(returned):
+        if isinstance(word, ast.keyword) and word.arg in PLAN:
+            yield from (node.id for node in ast.walk(word) if isinstance(node, ast.Name))
 
 
 def _is_docstring(node: ast.stmt) -> bool:

@@ -90,13 +90,17 @@ def definitions(facts: Iterable[tuple[str, str]]) -> str:
     return f"<dl>{inner}</dl>"
 
 
-def table(rows: Sequence[Mapping[str, Any]], first: str = "") -> str:
-    """A row for each mapping; numbers to the right, shares of 1 over a bar.
+def table(rows: Sequence[Mapping[str, Any]], first: str = "", bars: bool = True) -> str:
+    """A row for each mapping; numbers to the right.
 
     first  the column that names the rows
+    bars   numbers of a column that are all shares of 1 stand over a bar
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    kinds = {name: _kind(name == first, [row.get(name) for row in rows]) for name in columns}
+    kinds = {
+        name: "" if name == first else _kind([row.get(name) for row in rows], bars)
+        for name in columns
+    }
     head = "".join(f'<th class="{kinds[name]}">{text(words(name))}</th>' for name in columns)
     lines = [
         "<tr>" + "".join(_cell(row.get(name), kinds[name]) for name in columns) + "</tr>"
@@ -124,13 +128,13 @@ def figure(folder: Path, name: str, caption: str = "", kind: str = "card") -> st
     return f'<figure class="{kind}">{picture}{below}</figure>'
 
 
-def _kind(name: bool, values: Sequence[Any]) -> str:
+def _kind(values: Sequence[Any], bars: bool) -> str:
     """Of a column: "", "number", or "number share"."""
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if name or len(numbers) != sum(value is not None for value in values):
+    there = [value for value in values if value is not None]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in there):
         return ""
-    shares = any(isinstance(v, float) for v in numbers) and all(0 <= v <= 1 for v in numbers)
-    return "number share" if shares and len(values) > 1 else "number"
+    share = any(isinstance(v, float) for v in there) and all(0 <= v <= 1 for v in there)
+    return "number share" if bars and share else "number"
 
 
 def _cell(value: Any, kind: str) -> str:

@@ -274,6 +274,7 @@ def image_grid(
     row_names: Sequence[str] = (),
     column_names: Sequence[str] = (),
     wrong: Sequence[Sequence[bool]] = (),
+    group: int = 1,
     tile: int = 96,
 ) -> Path:
     """Pictures in rows: input views above the training views they were matched with, say.
@@ -283,6 +284,7 @@ def image_grid(
     row_names     left of each row
     column_names  above the first row
     wrong         True: the picture has a red border and caption
+    group         so many rows belong together and stand apart from the next; 2: pairs
     tile          size on the page in pixels; a picture keeps its proportions in it
     """
     gap, line = 8, 16
@@ -291,7 +293,9 @@ def image_grid(
     top = 10 + (line + 4 if column_names else 0)
     caption = line if any(any(row) for row in captions) else 0
     width = left + columns * (tile + gap) + 4
-    height = top + len(rows) * (tile + caption + gap) + 2
+    apart = 16 if group > 1 else 0
+    tops = [top + n * (tile + caption + gap) + n // group * apart for n in range(len(rows))]
+    height = (tops[-1] if tops else top) + tile + caption + gap + 2
 
     def draw(figure: Figure, paper: Paper) -> None:
         def at(x: float, y: float, text: str, **more: Any) -> None:
@@ -302,7 +306,7 @@ def image_grid(
             middle = left + column * (tile + gap) + tile / 2
             at(middle, top - 8, text, ha="center", va="bottom")
         for number, row in enumerate(rows):
-            y = top + number * (tile + caption + gap)
+            y = tops[number]
             if number < len(row_names):
                 at(12, y + tile / 2, row_names[number], va="center", color=paper.ink)
             for column, picture in enumerate(row):
@@ -339,7 +343,7 @@ def clouds_grid(
     """Point clouds in rows, beside pictures: input, predicted cloud, true cloud, say.
 
     rows  each a cloud [N, 3] (world, y up), a picture as in `image_grid`, or None
-    more  captions, row_names, column_names, wrong of `image_grid`
+    more  captions, row_names, column_names, wrong, group of `image_grid`
 
     For clouds with colours or another camera, put what `point_cloud` returns.
     """

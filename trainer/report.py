@@ -1,20 +1,9 @@
 """The report of a run: one page of HTML and its pictures, made from the run's folder alone.
 
-    runs/x/report/
-      index.html                 needs no network, and no file but those beside it
-      curves/loss.png            trainer.plots: each picture on white and on dark
-      test-1a2b3c4d/...          an evaluation's, those the model's own report() makes among them
-
-A table of an evaluation is shown by its form:
-
-    {"chair": 0.9}                                   a row each
-    {"chair": {"precision": 1.2, "coverage": 1.4}}   a row each, with columns
-    [{"views": 1, "accuracy": 0.7}, ...]             a row each
-    {"views": [1, 2], "accuracy": [0.7, 0.9]}        a column each
-    [[9, 1], [0, 8]]                                 a confusion: rows are the truth; its names are
-                                                     {"names": [...], "matrix": [[...]]}, or a list
-                                                     beside it, or the categories
-    {"edges": [b + 1], "counts": [b]}                a histogram
+runs/x/report/
+  index.html                 needs no network, and no file but those beside it
+  curves/loss.png            trainer.plots: each picture on white and on dark
+  test-1a2b3c4d/...          an evaluation's, those the model's own report() makes among them
 """
 
 from __future__ import annotations
@@ -29,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer import atomic, plots
+from trainer import atomic, plots, tables
+from trainer.catalogue import entry
 from trainer.jobs.train import short
 from trainer.page import (
     card,
@@ -51,7 +41,6 @@ log = logging.getLogger(__name__)
 
 FIRST = ("loss", "lr", "images_per_s")
 UNITS = {"lr": "learning rate", "images_per_s": "images / s"}
-LONGEST = 64  # rows of a table and names of a confusion; what is larger is left to the JSON
 
 
 def make(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -81,12 +70,8 @@ def make(folder: str | Path, out: str | Path | None = None) -> Path:
 
 
 def _head(run: Run, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    from trainer.catalogue import catalogue
-
     yield f"<h1>{text(run.job.model)}<small>{text(run.folder.name)}</small></h1>"
-    entry = next((entry for entry in catalogue() if entry.name == run.job.model), None)
-    if entry:
-        yield f'<p class="soft">{text(entry.paper)}</p>'
+    yield f'<p class="soft">{text(entry(run.job.model).paper)}</p>'
     yield tiles(_figures(run, lines))
 
 
@@ -242,101 +227,52 @@ def _evaluation(run: Run, each: Evaluated, target: Path) -> Iterator[str]:
     small = " · ".join(filter(None, told))
     yield f"<h2>{text(each.split.capitalize())}<small>{text(small)}</small></h2>"
     rows = [{"metric": words(name), "value": value} for name, value in each.metrics.items()]
-    shown = [card("Metrics", table(rows, "metric"))] if rows else []
+    own, note = _own(run, each, folder)
+    drawn = {Path(name).stem for name, _ in own}  # what a model draws itself is not drawn twice
+    shown = [card("Metrics", table(rows, "metric", bars=False))] if rows else []
     shown += [
         _table(name, value, each, target, folder)
         for name, value in each.tables.items()
-        if not _scalars(value)
+        if not tables.is_list(value) and not (name in drawn and tables.picture(value))
     ]
     yield cards(shown)
-    yield cards(_own(run, each, target, folder))
+    yield note
+    yield cards(figure(target, f"{folder.name}/{name}", caption) for name, caption in own)
 
 
-def _own(run: Run, each: Evaluated, target: Path, folder: Path) -> Iterator[str]:
-    """The pictures that the model makes itself."""
+def _own(run: Run, each: Evaluated, folder: Path) -> tuple[list[tuple[str, str]], str]:
+    """The pictures that the model makes itself, with their captions; and what went wrong."""
     try:
         model = run.model
         if not hasattr(model, "report"):
-            return
+            return [], ""
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = model.report(run.config, each, folder)
+        return list(model.report(run.config, each, folder)), ""
     except Exception as error:
         # One model's picture must not cost the rest of the report; it is told, here and there.
         log.warning("no pictures model=%s split=%s error=%r", run.job.model, each.split, error)
         told = f"The pictures of {run.job.model} could not be made: {error!r}"
-        yield f'<p class="note">{text(told)}</p>'
-        return
-    for name, caption in pictures:
-        yield figure(target, f"{folder.name}/{name}", caption)
+        return [], f'<p class="note">{text(told)}</p>'
 
 
 def _table(name: str, value: Any, each: Evaluated, target: Path, folder: Path) -> str:
     """A card for a table of an evaluation, by its form."""
     title = words(name).capitalize()
-    matrix = value["matrix"] if isinstance(value, Mapping) and "matrix" in value else value
-    if _square(matrix) and len(matrix) <= LONGEST:
-        names = _names(value, len(matrix), each)
+    picture = tables.picture(value)
+    if picture == "confusion":
+        matrix = value["matrix"] if isinstance(value, Mapping) else value
+        names = tables.names(value, each.tables, each.facts.categories)
         path = plots.confusion(folder / f"{_file(name)}.png", matrix, names)
         return card(title, figure(target, str(path.relative_to(target)), kind=""))
-    if isinstance(value, Mapping) and {"edges", "counts"} <= set(value):
+    if picture == "histogram":
         edges, counts = np.asarray(value["edges"], float), np.asarray(value["counts"], int)
         middles = np.repeat((edges[:-1] + edges[1:]) / 2, counts)
         path = plots.histogram(folder / f"{_file(name)}.png", middles, edges, name=words(name))
         return card(title, figure(target, str(path.relative_to(target)), kind=""))
-    rows = _rows(value)
-    if rows and len(rows) <= LONGEST:
+    rows = tables.rows(value)
+    if rows and len(rows) <= tables.LONGEST:
         return card(title, table(rows, next(iter(rows[0]))))
-    return card(
-        title,
-        folded("as JSON", f"<pre>{text(json.dumps(value)[:4000])}</pre>"),
-    )
-
-
-def _rows(value: Any) -> list[dict[str, Any]]:
-    """A table of one of the forms at the top of this file as rows; none for another."""
-    if isinstance(value, Mapping) and value:
-        columns = list(value.values())
-        if all(_scalar(each) for each in columns):
-            return [{"": name, "value": each} for name, each in value.items()]
-        if all(isinstance(each, Mapping) for each in columns) and all(
-            _scalar(cell) for each in columns for cell in each.values()
-        ):
-            return [{"": name, **each} for name, each in value.items()]
-        if all(_scalars(each) for each in columns) and len({len(each) for each in columns}) == 1:
-            return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
-    if isinstance(value, list) and all(isinstance(row, Mapping) for row in value):
-        return [dict(row) for row in value]
-    if _scalar(value):
-        return [{"value": value}]
-    return []
-
-
-def _names(value: Any, count: int, each: Evaluated) -> list[str]:
-    """Of a confusion's rows."""
-    if isinstance(value, Mapping) and len(value.get("names", ())) == count:
-        return [str(name) for name in value["names"]]
-    beside = [list(other) for other in each.tables.values() if _scalars(other)]
-    for names in (*beside, list(each.facts.categories)):
-        if len(names) == count:
-            return [str(name) for name in names]
-    return [str(name) for name in range(count)]
-
-
-def _scalar(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _scalars(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_scalar, value))
-
-
-def _square(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 1
-        and all(_scalars(row) and len(row) == len(value) for row in value)
-        and all(isinstance(cell, int | float) for row in value for cell in row)
-    )
+    return card(title, folded("as JSON", f"<pre>{text(json.dumps(value)[:4000])}</pre>"))
 
 
 # --- in words -------------------------------------------------------------------------------------

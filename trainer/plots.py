@@ -7,6 +7,7 @@ its size, or sharp on a dense screen.  The same values give the same bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -376,7 +377,7 @@ def _save(
     for paper in (LIGHT, DARK):
         with matplotlib.rc_context(_style(paper)):
             figure = Figure(
-                figsize=(size[0] / DPI, size[1] / DPI),
+                figsize=(math.ceil(size[0]) / DPI, math.ceil(size[1]) / DPI),
                 layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1) if fitted else None,
             )
             draw(figure, paper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from farm import cli
 from farm.cli import main
+from farm.commands import commands
 from tests.trainer.datasets import make_dataset
 from trainer import atomic, page, tables
 from trainer.catalogue import entry
-from trainer.jobs.train import Job, resolve
+from trainer.jobs.train import Job, resolve, with_options
 from trainer.report import command, make
-from trainer.run import JOB, VERSION, Run
+from trainer.run import JOB, VERSION, Run, identity
 from trainer.start import train
 
 DOUBLES = Path(__file__).parent / "doubles"
@@ -157,6 +160,17 @@ def test_a_report_tells_what_was_trained_on_what_by_which_command(
         "kernels 5 3", "norm no", "accuracy (test)", "0.625", "12.5",
     ):  # fmt: skip
         assert told in seen.words, told
+
+
+def test_the_command_of_a_report_makes_the_same_job(trained: Path) -> None:
+    run = Run(trained)
+    told = shlex.split(command(run))
+
+    assert told[:3] == ["farm", "submit", "train"]
+    submit = commands()["submit"]["train"]
+    parsed = cli._parse(submit.choose(told[3:]), told[:3], told[3:])
+    job = resolve(with_options(parsed.job, parsed.more), Path.cwd())
+    assert identity(job) == identity(run.job)
 
 
 def test_a_page_shows_only_files_beside_it_and_needs_no_network(made: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 q = (w, x, y, z), Hamilton's product, active: v' = q v conj(q).  q and -q are one rotation.
 A cloud's frame is the shape's own: y up, as in our datasets.  Turned by a view's quaternion, its
-columns are (depth, up, right): the camera looks along +depth from `DISTANCE` before the origin.
+columns are (depth, up, right): the camera looks along +depth, from DISTANCE before the origin.
 ... any leading dimensions.
 
 Source: Insafutdinov and Dosovitskiy 2018 for the conventions.
@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+DISTANCE = 2.0
+"""From every camera to the origin, in diagonals of the shape."""
 Z_UP_TO_CLOUD = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 """Takes Blender's (x, y, z), z up, to the cloud's (x, z, -y), y up: the world of our datasets."""
 
@@ -144,7 +146,17 @@ def quaternion_from_camera(world_to_camera: Tensor) -> Tensor:
     """[..., 4] with w >= 0, of our OpenCV cameras [..., 4, 4] (or [..., 3, 3]).
 
     The rows of an OpenCV camera are (right, down, forward); DPC wants (depth, up, right).
-    Only the direction counts: DPC's camera stands where `projection.DISTANCE` says.
+    Only the direction counts: DPC's cameras all stand DISTANCE away.
     """
     right, down, forward = world_to_camera[..., :3, :3].unbind(-2)
     return quaternion_from_matrix(torch.stack([forward, -down, right], dim=-2))
+
+
+def camera_from_quaternion(q: Tensor) -> Tensor:
+    """[..., 4, 4] world to camera, OpenCV's, of DPC's cameras [..., 4]: undoes the one above."""
+    depth, up, right = matrix_from_quaternion(q).unbind(-2)
+    matrix = torch.zeros(*q.shape[:-1], 4, 4, dtype=q.dtype, device=q.device)
+    matrix[..., :3, :3] = torch.stack([right, -up, depth], dim=-2)
+    matrix[..., 2, 3] = DISTANCE
+    matrix[..., 3, 3] = 1
+    return matrix

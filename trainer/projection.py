@@ -21,10 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainer.geometry import rotate
+from trainer.geometry import DISTANCE, rotate
 
-DISTANCE = 2.0
-"""From the camera to the origin, in diagonals of the shape."""
 FOCAL = 1.875
 """In widths of the image: a 60 mm lens on a 32 mm sensor."""
 MAX_DEPTH = 10.0

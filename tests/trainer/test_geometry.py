@@ -16,6 +16,7 @@ from trainer.geometry import (
     about,
     angle_deg,
     average,
+    camera_from_quaternion,
     cloud_from_z_up,
     conjugate,
     matrix_from_quaternion,
@@ -214,6 +215,16 @@ class TestCameras:
 
         assert close(double(seen), depth + viewpoint.distance, 1e-9)
         assert close(double(pixels), torch.stack([right, -up], 1) / double(seen)[:, None], 1e-9)
+
+    def test_a_camera_is_had_back_from_its_quaternion(self) -> None:
+        matrices = double(
+            [
+                world_to_camera(Viewpoint(azimuth_deg=azimuth, elevation_deg=elevation)).tolist()
+                for azimuth, elevation in ((0, 0), (123, 35), (300, -19))
+            ]
+        )
+
+        assert close(camera_from_quaternion(3 * quaternion_from_camera(matrices)), matrices)
 
     @pytest.mark.parametrize("rig", ["dpc", "circle", "dodecahedron", "hammersley"])
     def test_both_ways_to_a_quaternion_agree_on_every_rig(self, rig: str) -> None:

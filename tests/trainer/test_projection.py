@@ -10,7 +10,7 @@ import torch
 
 from renderer import camera
 from tests.trainer import direct_projection as direct
-from trainer import projection
+from trainer import geometry, projection
 from trainer.geometry import quaternion_from_camera, quaternion_from_campos, rotate
 from trainer.projection import band, kernel, perspective, project, view
 
@@ -47,7 +47,7 @@ class TestCamera:
         )
 
     def test_it_is_the_renderers_own_camera(self) -> None:
-        assert camera.DISTANCE == projection.DISTANCE
+        assert camera.DISTANCE == geometry.DISTANCE
         assert camera.FOCAL_MM / camera.SENSOR_MM == projection.FOCAL
 
 

@@ -218,7 +218,7 @@ def _dry_run(kind: Any, job: Any, as_json: bool) -> int:
 
 def _label(kind: Any, job: Any) -> str:
     """What it makes of what, for people; paths as seen from here."""
-    values = [getattr(job, name) for name in getattr(kind.module, "LABEL", ("shapes",))]
+    values = [getattr(job, name, ()) for name in getattr(kind.module, "LABEL", ("shapes",))]
     texts = [text for value in values for text in ((value,) if isinstance(value, str) else value)]
     names = [_short(text) for text in texts]
     shapes = " ".join(names[:LABELLED])

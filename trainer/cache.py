@@ -5,7 +5,7 @@
 A file holds the pictures of one pass of one dataset in slots of one size:
 
     header [4096]    JSON: what the slots are, and the boot that they were written in
-    states [slots]   1 where a slot is written, in whole pages
+    states [slots]   1 where a slot is written; up to a whole page
     slots  [slots * bytes of a picture]
 
 A state is set after its slot.  Two processes that write the same slot write the same bytes.
@@ -39,6 +39,10 @@ Array = NDArray[Any]
 
 VERSION = 1
 _PAGE = 4096
+NETWORKS = frozenset({
+    "9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre",
+    "nfs", "nfs4", "smb3", "virtiofs", "wekafs",
+})  # fmt: skip
 
 
 def limit() -> int:
@@ -57,9 +61,28 @@ def limit() -> int:
 
 
 def folder() -> Path:
-    """Where decoded pictures are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "shapefarm" / "decoded"
+    """Where decoded pictures are kept: /var/tmp/shapefarm-<user> where the usual folder is on a
+    network, whose other machines would take it for theirs and which PNGs cross faster."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "shapefarm"
+    with contextlib.suppress(OSError):
+        if file_system(base, Path("/proc/self/mountinfo").read_text()) in NETWORKS:
+            base = Path(f"/var/tmp/shapefarm-{os.getuid()}")
+    return base / "decoded"
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """The type of the file system a path is on.
+
+    mounts  the text of /proc/self/mountinfo: proc_pid_mountinfo(5)
+    """
+    here, found, longest = Path(os.path.realpath(path)), "", -1
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        # Spaces in names are written as \040.
+        point = before.split(" ")[4].encode().decode("unicode_escape")
+        if here.is_relative_to(point) and len(point) >= longest:  # of two at a place the later
+            found, longest = after.split(" ")[0], len(point)
+    return found
 
 
 def boot() -> str:
@@ -74,11 +97,14 @@ class Cache:
     """The decoded pictures of one dataset.
 
     dataset  its id
-    slots    pictures of one pass
+    slots    pictures of one pass; where not all have room, the first are kept
+
+    Raises ValueError for a FARM_CACHE_GB that is no number from 0 on.
     """
 
     def __init__(self, dataset: str, slots: int):
         self.dataset, self.slots = dataset, slots
+        limit()  # a value that makes no sense is told before anything runs
         self._files: dict[str, _Slots | None] = {}
         self._lock = threading.Lock()
 
@@ -111,7 +137,7 @@ class _Slots:
         self.images = np.frombuffer(mapped, self.dtype, -1, self.first).reshape(
             self.count, *self.shape
         )
-        self.full = False
+        self.broken = False
         weakref.finalize(self, os.close, file)
 
     def get(self, slot: int) -> Array | None:
@@ -121,7 +147,7 @@ class _Slots:
         return image
 
     def put(self, slot: int, image: Array) -> None:
-        if slot >= self.count or self.full:
+        if slot >= self.count or self.broken:
             return
         if image.shape != self.shape or image.dtype != self.dtype:
             return
@@ -132,7 +158,7 @@ class _Slots:
             )
             _write(self.file, memoryview(b"\1"), _PAGE + slot)
         except OSError:
-            self.full = True
+            self.broken = True
 
 
 def _write(file: int, data: memoryview, offset: int) -> None:
@@ -152,7 +178,6 @@ def _first(slots: int) -> int:
 
 def _open(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
     """The file of a pass: the one that is there, or a new one as large as the bound allows."""
-    here = folder() / dataset
     wanted = {
         "version": VERSION,
         "boot": boot(),
@@ -162,12 +187,16 @@ def _open(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
         "shape": list(image.shape),
     }
     bound = limit()
-    if not bound:
+    if not bound or not boot():
         return None
+    root = folder()
     try:
-        here.mkdir(parents=True, exist_ok=True)
-        with _locked(folder() / "lock"):
-            path = here / f"{kind}.slots"
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if root.stat().st_uid != os.getuid():  # /var/tmp is everybody's
+            return None
+        with _locked(root / "lock"):
+            path = root / dataset / f"{kind}.slots"
+            path.parent.mkdir(exist_ok=True)
             return _existing(path, wanted) or _new(path, wanted, slots, bound)
     except OSError:
         return None
@@ -181,7 +210,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _existing(path: Path, wanted: dict[str, Any]) -> _Slots | None:
-    """The file that is there, where it is one of this boot, with slots of the same kind."""
+    """The file that is there, where it is one of this boot with slots of the same kind."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -193,24 +222,24 @@ def _existing(path: Path, wanted: dict[str, Any]) -> _Slots | None:
             fcntl.flock(file, fcntl.LOCK_SH)
             return _Slots(file, header)
     except (ValueError, LookupError, TypeError):
-        pass
+        pass  # no header of ours
     os.close(file)
     return None
 
 
 def _new(path: Path, wanted: dict[str, Any], slots: int, bound: int) -> _Slots | None:
-    path.unlink(missing_ok=True)
-    shape, dtype = tuple(wanted["shape"]), np.dtype(wanted["dtype"])
-    size = _size(shape, dtype)
-    _make_room(bound - (_first(slots) + slots * size), keep=path.parent)
-    room = min(bound - _taken(), shutil.disk_usage(path.parent).free // 2)
+    for old in (path, *path.parent.glob(".*.part")):
+        old.unlink(missing_ok=True)
+    size = _size(tuple(wanted["shape"]), np.dtype(wanted["dtype"]))
+    _make_room(bound - _first(slots) - slots * size, keep=path.parent)
+    room = min(bound - _taken(_files(path.parents[1])), shutil.disk_usage(path.parent).free // 2)
     count = min(slots, (room - _first(slots)) // size)
     if count < 1:
         return None
     header = {**wanted, "slots": count}
     file, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
-        # Sparse: room on the disk is taken as slots are written.
+        # Sparse: the disk is used as slots are written.
         os.ftruncate(file, _first(count) + count * size)
         _write(file, memoryview(json.dumps(header).encode()), 0)
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -222,33 +251,38 @@ def _new(path: Path, wanted: dict[str, Any], slots: int, bound: int) -> _Slots |
     return _Slots(file, header)
 
 
-def _files() -> list[Path]:
-    return [path for path in folder().glob("*/*") if path.is_file()]
+def _files(root: Path) -> list[Path]:
+    return [path for path in root.glob("*/*") if path.is_file()]
 
 
-def _taken() -> int:
-    return sum(path.stat().st_size for path in _files())
+def _taken(files: list[Path]) -> int:
+    """What they will take when they are full."""
+    return sum(path.stat().st_size for path in files)
 
 
 def _make_room(others: int, keep: Path) -> None:
-    """Remove files of other datasets, those longest unused first, until the rest fits."""
-    old = sorted((p for p in _files() if p.parent != keep), key=lambda p: p.stat().st_mtime)
-    taken = _taken()
-    for path in old:
+    """Remove files of other datasets, those longest unused first, until all take `others` bytes.
+
+    Files that a process reads stay.
+    """
+    files = _files(keep.parent)
+    taken = _taken(files)
+    for path in sorted(files, key=lambda path: path.stat().st_mtime):
         if taken <= others:
             return
         size = path.stat().st_size
-        if _unused(path):
+        if path.parent != keep and _unused(path):
             path.unlink()
             taken -= size
             with contextlib.suppress(OSError):
-                path.parent.rmdir()
+                path.parent.rmdir()  # where it was the last
 
 
 def _unused(path: Path) -> bool:
+    """Whether no process has it open: all that do hold a shared lock."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
-        return True
+    return True

@@ -16,7 +16,6 @@ import hashlib
 import itertools
 import json
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,12 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.shards import VERSION, Sample, decode_member
+from renderer.shards import Sample, decode_member
 from trainer.cache import Cache
 from trainer.errors import DatasetRefused
 from trainer.survey import REMEDY, Shard, Survey, check, spelled, still_there, survey
 
 Array = NDArray[Any]
+
+VERSION = 1
+"""Of a snapshot's JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +78,15 @@ class Snapshot:
 
     id     of the dataset; of several, the SHA-256 over their ids
     facts  what is true of every sample
+    parts  the datasets, one by one
+
+    classes  categories there are beside those of these shapes: a run that knows more of them
+             numbers them all
     """
 
-    def __init__(self, surveys: Sequence[Survey]):
-        self.parts = tuple(surveys)
-        self.facts = _facts(self.parts)
+    def __init__(self, parts: Sequence[Survey], classes: Sequence[str] = ()):
+        self.parts = tuple(parts)
+        self.facts = _facts(self.parts, classes)
         ids = [one.id for one in self.parts]
         self.id = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()
         self._items = functools.lru_cache(self._number)
@@ -89,7 +95,7 @@ class Snapshot:
         return f"Snapshot({self.id[:8]}, {', '.join(self.facts.folders)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Snapshot, (self.parts,)
+        return Snapshot, (self.parts, self.facts.categories)
 
     @classmethod
     def take(cls, folders: Sequence[str | Path]) -> Snapshot:
@@ -139,7 +145,11 @@ class Snapshot:
 
     def to_json(self) -> dict[str, Any]:
         """What a run keeps of it: JSON that `from_json` reads."""
-        return {"version": VERSION, "id": self.id, "datasets": [asdict(s) for s in self.parts]}
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "datasets": [asdict(part) for part in self.parts],
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
@@ -180,9 +190,8 @@ class Reader:
             for one in snapshot.parts
         ]
         self._tables: dict[tuple[int, int, str], _Table] = {}
-        self._lock = threading.Lock()
         # Parsed cameras take about 5 kB each: 50 MB.
-        self._meta = functools.lru_cache(maxsize=10_000 // facts.views + 1)(self._read_meta)
+        self._meta = functools.lru_cache(maxsize=10_000 // max(1, facts.views))(self._read_meta)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reader, (self.snapshot, self.cache)
@@ -239,10 +248,9 @@ class Reader:
         at = (item.folder, item.shard, kind)
         table = self._tables.get(at)
         if table is None:
-            with self._lock:
-                one = self.snapshot.parts[item.folder]
-                table = _Table.read(one, one.shards[item.shard], kind)
-                self._tables[at] = table
+            one = self.snapshot.parts[item.folder]
+            table = _Table.read(one, one.shards[item.shard], kind)
+            self._tables[at] = table
         return table
 
 
@@ -292,7 +300,7 @@ def _starts(one: Survey) -> list[int]:
     return starts
 
 
-def _facts(surveys: Sequence[Survey]) -> Facts:
+def _facts(surveys: Sequence[Survey], classes: Sequence[str]) -> Facts:
     samples: dict[str, int] = {}
     for shard in itertools.chain.from_iterable(one.shards for one in surveys):
         if shard.keys:
@@ -300,7 +308,7 @@ def _facts(surveys: Sequence[Survey]) -> Facts:
     categories = {name for one in surveys for shard in one.shards for name in shard.categories}
     first = surveys[0]
     return Facts(
-        categories=tuple(sorted(categories)),
+        categories=tuple(sorted({*categories, *classes})),
         views=first.views,
         cameras=first.cameras,
         size=first.size,

@@ -126,14 +126,16 @@ class _Looked:
 
 def _look(folder: Path, entry: Mapping[str, Any]) -> tuple[Shard, list[_Looked]]:
     tar = folder / entry["name"]
-    data = sidecar_path(tar).read_bytes()
-    sidecar = json.loads(data)
-    if sidecar["version"] != VERSION or sidecar["sha256"] != entry["sha256"]:
-        raise DatasetRefused(
-            f"{sidecar_path(tar)} is not of the shard that the index names; "
-            f"`farm dataset verify {folder}` tells more"
-        )
-    samples = [_look_at(Sample(tar, sample)) for sample in sidecar["samples"]]
+    try:
+        data = sidecar_path(tar).read_bytes()
+        sidecar = json.loads(data)
+        fits = (sidecar["version"], sidecar["sha256"]) == (VERSION, entry["sha256"])
+        if not fits or tar.stat().st_size != entry["bytes"]:
+            raise ValueError("it is not the shard that the index names")
+        samples = [_look_at(Sample(tar, sample)) for sample in sidecar["samples"]]
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+        what = "it is missing" if isinstance(error, FileNotFoundError) else error
+        raise DatasetRefused(f"{tar}: {what}; `farm dataset verify {folder}` tells more") from error
     shard = Shard(
         name=entry["name"],
         split=entry["split"],

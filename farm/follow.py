@@ -133,7 +133,8 @@ def _end(
 ) -> int:
     record = view.record
     job = kind.read_job(record.job)
-    done = record.state == DONE
+    done, told = record.state == DONE, hasattr(kind.module, "result")
+    dones = [kind.read_done(text) for text in store.dones(record.id)] if done else []
     if as_json:
         facts = view.as_json()
         failures = [
@@ -147,6 +148,7 @@ def _end(
                     "out": getattr(job, "out", None),
                     "failed": failures,
                     "seconds": round(seconds, 2),
+                    **(kind.module.result(job, dones) if dones and told else {}),
                 }
             )
         )
@@ -158,7 +160,6 @@ def _end(
                 else "this job was finished before; what was missing is made",
                 file=sys.stderr,
             )
-        dones = [kind.read_done(text) for text in store.dones(record.id)]
         print(typed(kind.module.summary(job, dones)))
     if done:
         return 0

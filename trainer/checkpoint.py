@@ -17,13 +17,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Any
 
 from trainer import atomic
+
+if TYPE_CHECKING:  # whoever only looks what there is needs no torch
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 VERSION = 1
 KEEP = 3
@@ -52,6 +52,8 @@ class Checkpoint:
 
     def tensors(self) -> dict[str, Tensor]:
         """The network's state_dict, on the CPU."""
+        from safetensors.torch import load_file
+
         return load_file(self.folder / NETWORK)
 
     def restore(self, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -59,6 +61,8 @@ class Checkpoint:
         network.load_state_dict(self.tensors())
         state = self.state
         if optimizer is not None:
+            from safetensors.torch import load_file
+
             tensors = load_file(self.folder / OPTIMIZER)
             optimizer.load_state_dict(_unflatten(state["optimizer"], tensors))
         found: dict[str, Any] = state["state"]
@@ -80,6 +84,8 @@ def save(
     state   whatever else is to be kept, as JSON
     best    step of the best one so far
     """
+    from safetensors.torch import save_file
+
     checkpoint = Checkpoint(folder=folder / f"{step:08d}")
     numbers, tensors = _flatten(optimizer)
     with atomic.whole_folder(checkpoint.folder) as temporary:
@@ -161,6 +167,8 @@ def _flatten(optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises TypeError, naming it, for a state that is neither a number nor a tensor.
     """
+    from torch import Tensor
+
     whole = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}

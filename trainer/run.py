@@ -18,7 +18,7 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from farm import kinds
 from trainer import atomic, models
 from trainer.data import Facts, Snapshot
-from trainer.errors import RunFailed
+from trainer.errors import DatasetRefused, RunFailed
 from trainer.jobs.train import JOB_FIELDS, NOT_IDENTITY, Job
 
 if TYPE_CHECKING:
@@ -108,7 +108,11 @@ class Run:
 
     @property
     def facts(self) -> Facts:
-        return _facts(json.loads((self.folder / DATA).read_bytes())["facts"])
+        """Of what it trains on."""
+        try:
+            return _facts(self.about["facts"])
+        except FileNotFoundError:
+            return self.snapshot().facts
 
     def snapshot(self) -> Snapshot:
         """What it trains on. Raises DatasetRefused when a shard of it is gone or changed."""
@@ -136,22 +140,8 @@ class Run:
 
     def evaluations(self) -> list[Evaluated]:
         """What was measured of it, in order of name."""
-        found = []
-        for path in sorted(self.folder.glob("evaluations/*/evaluation.json")):
-            value = atomic.read_json(path, VERSION)
-            found.append(
-                Evaluated(
-                    folder=path.parent,
-                    split=value["split"],
-                    snapshot=value["snapshot"],
-                    data=tuple(value["data"]),
-                    step=value["step"],
-                    metrics=value["metrics"],
-                    tables=value["tables"],
-                    facts=_facts(value["facts"]),
-                )
-            )
-        return found
+        paths = sorted(self.folder.glob("evaluations/*/evaluation.json"))
+        return [evaluated(path.parent) for path in paths]
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -279,6 +269,38 @@ def result(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return {name: found[name] for name in ("steps", "seconds", "metrics")}
+
+
+def evaluated(folder: Path) -> Evaluated:
+    """The evaluation in a folder. Raises FileNotFoundError; ValueError for another version."""
+    value = atomic.read_json(folder / "evaluation.json", VERSION)
+    return Evaluated(
+        folder=folder,
+        split=value["split"],
+        snapshot=value["snapshot"],
+        data=tuple(value["data"]),
+        step=value["step"],
+        metrics=value["metrics"],
+        tables=value["tables"],
+        facts=_facts(value["facts"]),
+    )
+
+
+def snapshot_for(run: Run, data: Sequence[str]) -> Snapshot:
+    """What a run is measured on: these datasets, with the run's class numbers; else its own.
+
+    Raises DatasetRefused for a category that the run never saw.
+    """
+    if not data:
+        return run.snapshot()
+    snapshot, known = Snapshot.take(data), run.facts.categories
+    new = [name for name in snapshot.facts.categories if name not in known]
+    if new:
+        raise DatasetRefused(
+            f"{', '.join(data)} has {', '.join(new)}, which {run.folder} was not trained on; "
+            f"it knows {', '.join(known)}"
+        )
+    return Snapshot(snapshot.parts, classes=known)
 
 
 def _facts(value: Mapping[str, Any]) -> Facts:

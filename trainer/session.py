@@ -45,7 +45,7 @@ class Session:
         self.steps: int = self.config.steps
         self.device = device.choose(job.device, world.local)
         self.precision = device.precision(job.precision, self.device)
-        self.channels_last = _switch(job.channels_last, self.device)
+        self.channels_last = switch(job.channels_last, self.device)
         self.loaders = device.loaders(self.device, job.loaders, job.devices)
         # Sums on a CPU depend on how many threads share them: a run goes on with as many.
         self.threads = _threads_before(run, self.device) or device.threads(job.devices)
@@ -125,10 +125,10 @@ class Session:
 
     def evaluate(self, split: str) -> Evaluation:
         tools = make_tools(self.device, self.loaders, self.channels_last, self.say, split)
-        chance.begin(self.job.seed)  # an evaluation is the same whenever it is made
         return measure(
-            self.model, self.config, self.network, self.snapshot, split, tools, self.autocast()
-        )
+            self.model, self.config, self.network, self.snapshot, split, tools, self.autocast(),
+            self.job.seed,
+        )  # fmt: skip
 
     def save(self, kept: Kept, done: int, tracker: Tracker | Silent) -> None:
         """Write a checkpoint."""
@@ -199,8 +199,10 @@ def measure(
     split: str,
     tools: Tools,
     precision: device.Precision,
+    seed: int,
 ) -> Evaluation:
-    """The model's own evaluation: network in eval mode, no gradients."""
+    """The model's own evaluation: network in eval mode, no gradients, the same chance each time."""
+    chance.begin(seed)
     training = network.training
     network.eval()
     try:
@@ -236,7 +238,7 @@ def fuse(optimizer: Optimizer) -> Optimizer:
     return same
 
 
-def _switch(wanted: str, to: torch.device) -> bool:
+def switch(wanted: str, to: torch.device) -> bool:
     return wanted == "on" or (wanted == "auto" and to.type == "cuda")
 
 

@@ -138,14 +138,14 @@ def resolve(job: Job, cwd: Path) -> Job:
     known = find()
     if job.model not in known:
         raise UnknownModel(job.model, tuple(known))
-    data = tuple(str(_absolute(folder, cwd)) for folder in job.data)
+    data = tuple(str(absolute(folder, cwd)) for folder in job.data)
     out = job.out or str(Path("runs") / "-".join([job.model, *(Path(f).name for f in data)])[:80])
     weights = job.weights
     if weights not in ("none", "imagenet"):
-        weights = str(_absolute(weights, cwd))
+        weights = str(absolute(weights, cwd))
         if not Path(weights).is_file():
             raise ValueError(f"--weights {job.weights}: no such file; or none, or imagenet")
-    job = dataclasses.replace(job, data=data, out=str(_absolute(out, cwd)), weights=weights)
+    job = dataclasses.replace(job, data=data, out=str(absolute(out, cwd)), weights=weights)
     if not job.resume and (job.folder / "job.json").exists():
         raise ValueError(
             f"{job.folder} holds a run already; give another --out, or remove it, "
@@ -250,6 +250,12 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     return "\n".join(lines)
 
 
+def result(job: Job, dones: Sequence[Done]) -> dict[str, Any]:
+    """What `--json` prints of it."""
+    done = dones[0]
+    return {"steps": done.steps, "training_s": done.seconds, "metrics": done.metrics}
+
+
 # --- a model's own options ---------------------------------------------------------------------
 
 
@@ -304,7 +310,7 @@ def _given(arguments: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _absolute(path: str, cwd: Path) -> Path:
+def absolute(path: str, cwd: Path) -> Path:
     return Path(os.path.normpath(cwd / Path(path).expanduser()))
 
 

@@ -163,6 +163,8 @@ def check(config: Config, facts: Facts) -> None:
             "name the dataset of another one"
         )
     if config.objective == "rotationnet":
+        if facts.views < 2:
+            raise ValueError("rotationnet needs 2 views or more; render with --cameras circle")
         rig_candidates(facts.cameras, facts.views)
     side = config.image_px
     check_backbone(config.backbone, (side, side) if side else facts.size)
@@ -540,8 +542,6 @@ def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[s
         percent=True,
     )
     made.append(("by_views.png", "Accuracy from some of the views; chance is that of categories"))
-    plots.confusion(folder / "confusion.png", tables["confusion"], names)
-    made.append(("confusion.png", "Categories from all views"))
     return made
 
 

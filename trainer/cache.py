@@ -104,21 +104,25 @@ class Cache:
 
     def __init__(self, dataset: str, slots: int):
         self.dataset, self.slots = dataset, slots
-        limit()  # a value that makes no sense is told before anything runs
         self._files: dict[str, _Slots | None] = {}
+        self._tried: set[str] = set()
         self._lock = threading.Lock()
+        limit()  # a value that makes no sense is told before anything runs
 
     def get(self, kind: str, slot: int) -> Array | None:
         """A picture, in memory that cannot be written to; None where it has to be decoded."""
-        file = self._files.get(kind)
+        if kind not in self._files:
+            self._files.setdefault(kind, _existing(self.dataset, kind))
+        file = self._files[kind]
         return file.get(slot) if file else None
 
     def put(self, kind: str, slot: int, image: Array) -> None:
         """Keep a picture where there is room; nothing goes wrong where there is none."""
-        if kind not in self._files:
+        if not self._files.get(kind):
             with self._lock:
-                if kind not in self._files:
-                    self._files[kind] = _open(self.dataset, kind, self.slots, image)
+                if kind not in self._tried:
+                    self._tried.add(kind)
+                    self._files[kind] = _made(self.dataset, kind, self.slots, image)
         if file := self._files[kind]:
             file.put(slot, image)
 
@@ -131,7 +135,7 @@ class _Slots:
         self.shape, self.dtype = tuple(header["shape"]), np.dtype(header["dtype"])
         self.count: int = header["slots"]
         self.first = _first(self.count)
-        self.size = _size(self.shape, self.dtype)
+        self.size = math.prod(self.shape) * self.dtype.itemsize
         mapped = mmap.mmap(file, 0, prot=mmap.PROT_READ)
         self.states = np.frombuffer(mapped, np.uint8, self.count, _PAGE)
         self.images = np.frombuffer(mapped, self.dtype, -1, self.first).reshape(
@@ -167,39 +171,56 @@ def _write(file: int, data: memoryview, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return math.prod(shape) * dtype.itemsize
-
-
 def _first(slots: int) -> int:
     """Offset of the first slot."""
     return _PAGE + -(-slots // _PAGE) * _PAGE
 
 
-def _open(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
-    """The file of a pass: the one that is there, or a new one as large as the bound allows."""
-    wanted = {
-        "version": VERSION,
-        "boot": boot(),
-        "dataset": dataset,
-        "kind": kind,
-        "dtype": image.dtype.str,
-        "shape": list(image.shape),
-    }
+def _existing(dataset: str, kind: str) -> _Slots | None:
+    """The file of a pass, where there is one of this boot."""
+    try:
+        file = os.open(_path(dataset, kind), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        header = json.loads(os.pread(file, _PAGE, 0).rstrip(b"\0"))
+        if {**header, **_marks(dataset, kind)} == header and limit() and boot():
+            os.utime(file)
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return _Slots(file, header)
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # no header of ours
+    os.close(file)
+    return None
+
+
+def _made(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
+    """The file of a pass: a new one where none is there, as large as the bound allows."""
     bound = limit()
     if not bound or not boot():
         return None
-    root = folder()
+    path = _path(dataset, kind)
+    root = path.parents[1]
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if root.stat().st_uid != os.getuid():  # /var/tmp is everybody's
             return None
         with _locked(root / "lock"):
-            path = root / dataset / f"{kind}.slots"
             path.parent.mkdir(exist_ok=True)
-            return _existing(path, wanted) or _new(path, wanted, slots, bound)
+            return _existing(dataset, kind) or _new(
+                path, _marks(dataset, kind), slots, image, bound
+            )
     except OSError:
         return None
+
+
+def _path(dataset: str, kind: str) -> Path:
+    return folder() / dataset / f"{kind}.slots"
+
+
+def _marks(dataset: str, kind: str) -> dict[str, Any]:
+    """What a header says of a file that is believed."""
+    return {"version": VERSION, "boot": boot(), "dataset": dataset, "kind": kind}
 
 
 @contextlib.contextmanager
@@ -209,38 +230,19 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _existing(path: Path, wanted: dict[str, Any]) -> _Slots | None:
-    """The file that is there, where it is one of this boot with slots of the same kind."""
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        header = json.loads(os.pread(file, _PAGE, 0).rstrip(b"\0"))
-        if {**wanted, "slots": header["slots"]} == header:
-            os.utime(path)
-            fcntl.flock(file, fcntl.LOCK_SH)
-            return _Slots(file, header)
-    except (ValueError, LookupError, TypeError):
-        pass  # no header of ours
-    os.close(file)
-    return None
-
-
-def _new(path: Path, wanted: dict[str, Any], slots: int, bound: int) -> _Slots | None:
+def _new(path: Path, marks: dict[str, Any], slots: int, image: Array, bound: int) -> _Slots | None:
     for old in (path, *path.parent.glob(".*.part")):
         old.unlink(missing_ok=True)
-    size = _size(tuple(wanted["shape"]), np.dtype(wanted["dtype"]))
-    _make_room(bound - _first(slots) - slots * size, keep=path.parent)
+    _make_room(bound - _first(slots) - slots * image.nbytes, keep=path.parent)
     room = min(bound - _taken(_files(path.parents[1])), shutil.disk_usage(path.parent).free // 2)
-    count = min(slots, (room - _first(slots)) // size)
+    count = min(slots, (room - _first(slots)) // image.nbytes)
     if count < 1:
         return None
-    header = {**wanted, "slots": count}
+    header = {**marks, "slots": count, "shape": image.shape, "dtype": image.dtype.str}
     file, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
         # Sparse: the disk is used as slots are written.
-        os.ftruncate(file, _first(count) + count * size)
+        os.ftruncate(file, _first(count) + count * image.nbytes)
         _write(file, memoryview(json.dumps(header).encode()), 0)
         fcntl.flock(file, fcntl.LOCK_SH)
         os.replace(temporary, path)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.shards import Sample, decode_member
 from trainer.cache import Cache
 from trainer.errors import DatasetRefused
-from trainer.survey import REMEDY, Shard, Survey, check, spelled, still_there, survey
+from trainer.members import Members
+from trainer.survey import Shard, Survey, check, spelled, survey
 
 Array = NDArray[Any]
 
@@ -89,7 +88,6 @@ class Snapshot:
         self.facts = _facts(self.parts, classes)
         ids = [one.id for one in self.parts]
         self.id = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()
-        self._items = functools.lru_cache(self._number)
 
     def __repr__(self) -> str:
         return f"Snapshot({self.id[:8]}, {', '.join(self.facts.folders)})"
@@ -116,7 +114,7 @@ class Snapshot:
 
         Raises DatasetRefused for a split that is not there or has no shapes.
         """
-        found = self._items(split)
+        found = self._items.get(split)
         if not found:
             there = [f"{name} ({count})" for name, count in self.facts.samples.items()]
             raise DatasetRefused(
@@ -125,23 +123,27 @@ class Snapshot:
             )
         return found
 
-    def _number(self, split: str) -> tuple[Item, ...]:
+    @functools.cached_property
+    def _items(self) -> dict[str, tuple[Item, ...]]:
         class_of = {name: number for number, name in enumerate(self.facts.categories)}
-        number = itertools.count()
-        return tuple(
-            Item(
-                key=key,
-                category=class_of[category],
-                folder=folder,
-                number=next(number),
-                shard=place,
-                row=row,
-            )
-            for folder, one in enumerate(self.parts)
-            for place, shard in enumerate(one.shards)
-            if shard.split == split
-            for row, (key, category) in enumerate(zip(shard.keys, shard.categories, strict=True))
-        )
+        found: dict[str, list[Item]] = {split: [] for split in self.facts.samples}
+        for folder, part in enumerate(self.parts):
+            for place, shard in enumerate(part.shards):
+                for row, (key, category) in enumerate(
+                    zip(shard.keys, shard.categories, strict=True)
+                ):
+                    items = found[shard.split]
+                    items.append(
+                        Item(
+                            key=key,
+                            category=class_of[category],
+                            folder=folder,
+                            number=len(items),
+                            shard=place,
+                            row=row,
+                        )
+                    )
+        return {split: tuple(items) for split, items in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """What a run keeps of it: JSON that `from_json` reads."""
@@ -189,9 +191,9 @@ class Reader:
             else None
             for one in snapshot.parts
         ]
-        self._tables: dict[tuple[int, int, str], _Table] = {}
+        self._members = Members(snapshot.parts)
         # Parsed cameras take about 5 kB each: 50 MB.
-        self._meta = functools.lru_cache(maxsize=10_000 // max(1, facts.views))(self._read_meta)
+        self._meta = functools.lru_cache(10_000 // max(1, facts.views))(self._members.meta)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reader, (self.snapshot, self.cache)
@@ -211,7 +213,7 @@ class Reader:
         slot = (self._starts[item.folder][item.shard] + item.row) * views + view
         if cache is not None and (kept := cache.get(kind, slot)) is not None:
             return kept
-        image: Array = self._decode(item, kind, view)
+        image: Array = self._members.decode(item.folder, item.shard, item.row, kind, view)
         image.flags.writeable = False
         if cache is not None:
             cache.put(kind, slot, image)
@@ -220,73 +222,14 @@ class Reader:
     def points(self, item: Item) -> NDArray[np.float32]:
         """[N, 3] uniform by area on the surface, world frame; N is the facts' points."""
         # Points lie in a cloud in no order: the first n of them are a cloud of n.
-        cloud: NDArray[np.float32] = self._decode(item, "points", 0)
+        cloud: NDArray[np.float32] = self._members.decode(
+            item.folder, item.shard, item.row, "points"
+        )
         return cloud[: self.snapshot.facts.points]
 
     def meta(self, item: Item) -> Mapping[str, Any]:
         """The sample's JSON, which others hold too: not to be changed."""
-        return self._meta(item)
-
-    def _read_meta(self, item: Item) -> Mapping[str, Any]:
-        meta: dict[str, Any] = self._decode(item, "json", 0)
-        return meta
-
-    def _decode(self, item: Item, kind: str, view: int) -> Any:
-        """A member, read in one range, that is what the side-car says."""
-        table = self._table(item, kind)
-        name = table.names[view]
-        offset, size = table.places[item.row, view]
-        with still_there(table.tar), open(table.tar, "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), size, offset)
-        if hashlib.sha256(data).digest() != table.hashes[item.row, view].tobytes():
-            raise DatasetRefused(
-                f"{table.tar} was changed: {item.key}.{name} in it is another; {REMEDY}"
-            )
-        return decode_member(name, data)
-
-    def _table(self, item: Item, kind: str) -> _Table:
-        at = (item.folder, item.shard, kind)
-        table = self._tables.get(at)
-        if table is None:
-            one = self.snapshot.parts[item.folder]
-            table = _Table.read(one, one.shards[item.shard], kind)
-            self._tables[at] = table
-        return table
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """Where the members of one kind lie in a shard: 48 bytes for each, where JSON takes 500."""
-
-    tar: str
-    names: tuple[str, ...]
-    """One for each view."""
-    places: NDArray[np.int64]
-    """[rows, views, 2] offset and size"""
-    hashes: NDArray[np.uint8]
-    """[rows, views, 32] SHA-256"""
-
-    @classmethod
-    def read(cls, one: Survey, shard: Shard, kind: str) -> _Table:
-        tar = Path(one.folder) / shard.name
-        samples = [Sample(tar, entry) for entry in json.loads(check(one.folder, shard))["samples"]]
-        names = tuple(name for name in samples[0].members if _kind(name) == kind)
-        if not names:
-            kinds = dict.fromkeys(_kind(name) for name in samples[0].members)
-            raise DatasetRefused(f"{one.folder} has no {kind}; it has {', '.join(kinds)}")
-        members = [[sample.members[name] for name in names] for sample in samples]
-        hashes = b"".join(bytes.fromhex(sha) for row in members for _, _, sha in row)
-        return cls(
-            tar=str(tar),
-            names=names,
-            places=np.array([[place[:2] for place in row] for row in members], np.int64),
-            hashes=np.frombuffer(hashes, np.uint8).reshape(len(samples), len(names), 32),
-        )
-
-
-def _kind(member: str) -> str:
-    """`rgba` of 00.rgba.png, `points` of points.npy, `json` of json."""
-    return member if member == "json" else member.split(".")[-2]
+        return self._meta(item.folder, item.shard, item.row)
 
 
 def _starts(one: Survey) -> list[int]:

@@ -65,7 +65,9 @@ class Loader:
         self.rank, self.world = rank, world
         self.steps_per_epoch = len(examples) // batch
         """The incomplete last batch is left out."""
-        self._order = functools.lru_cache(maxsize=1)(self._shuffled)
+        self._order = functools.lru_cache(maxsize=1)(
+            functools.partial(_shuffled, len(examples), seed)
+        )
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """The batches of the steps from start to before stop, or without end.
@@ -82,11 +84,6 @@ class Loader:
         first = number * self.batch + self.rank * share
         return [(epoch, int(index)) for index in self._order(epoch)[first : first + share]]
 
-    def _shuffled(self, epoch: int) -> np.ndarray[Any, Any]:
-        # The examples' own generators have the numbers below; without one it would be number 0's.
-        count = len(self.examples)
-        return np.random.default_rng([self.seed, epoch, count]).permutation(count)
-
 
 def ordered(examples: Examples, *, batch: int, workers: int = 0, seed: int = 0) -> Iterator[Batch]:
     """Every example once, in order; the last batch may be shorter."""
@@ -97,6 +94,11 @@ def ordered(examples: Examples, *, batch: int, workers: int = 0, seed: int = 0) 
     )
     # No more processes than there are batches.
     return _load(examples, places, seed, min(workers, -(-count // batch)), batch)
+
+
+def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
+    # The examples' own generators have the numbers below; without one it would be number 0's.
+    return np.random.default_rng([seed, epoch, count]).permutation(count)
 
 
 def _load(

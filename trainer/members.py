@@ -1,0 +1,88 @@
+"""Members of shards at random, each read in one range and proven by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.shards import Sample, decode_member
+from trainer.errors import DatasetRefused
+from trainer.survey import REMEDY, Shard, Survey, check, still_there
+
+
+class Members:
+    """What lies in the shards of some datasets.
+
+    Where it lies is read of a shard's side-car when the shard is first asked for.
+    """
+
+    def __init__(self, parts: Sequence[Survey]):
+        self.parts = parts
+        self._tables: dict[tuple[int, int, str], _Table] = {}
+
+    def decode(self, folder: int, shard: int, row: int, kind: str, view: int = 0) -> Any:
+        """A member decoded: `rgba` of a view, `points`, `json`.
+
+        Raises DatasetRefused for a kind that is not there; for a shard that is gone or changed.
+        """
+        table = self._tables.get((folder, shard, kind))
+        if table is None:
+            part = self.parts[folder]
+            table = _Table.read(part, part.shards[shard], kind)
+            self._tables[folder, shard, kind] = table
+        name = table.names[view]
+        offset, size = table.places[row, view]
+        with still_there(table.tar), open(table.tar, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, offset)
+        if hashlib.sha256(data).digest() != table.hashes[row, view].tobytes():
+            key = self.parts[folder].shards[shard].keys[row]
+            raise DatasetRefused(f"{table.tar} was changed: {key}.{name} is another; {REMEDY}")
+        return decode_member(name, data)
+
+    def meta(self, folder: int, shard: int, row: int) -> dict[str, Any]:
+        """A sample's JSON."""
+        meta: dict[str, Any] = self.decode(folder, shard, row, "json")
+        return meta
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """Where the members of one kind lie in a shard: 48 bytes for each, where JSON takes 500."""
+
+    tar: str
+    names: tuple[str, ...]
+    """One for each view."""
+    places: NDArray[np.int64]
+    """[rows, views, 2] offset and size"""
+    hashes: NDArray[np.uint8]
+    """[rows, views, 32] SHA-256"""
+
+    @classmethod
+    def read(cls, part: Survey, shard: Shard, kind: str) -> _Table:
+        tar = Path(part.folder) / shard.name
+        samples = [Sample(tar, entry) for entry in json.loads(check(part.folder, shard))["samples"]]
+        names = tuple(name for name in samples[0].members if _kind(name) == kind)
+        if not names:
+            kinds = dict.fromkeys(_kind(name) for name in samples[0].members)
+            raise DatasetRefused(f"{part.folder} has no {kind}; it has {', '.join(kinds)}")
+        members = [[sample.members[name] for name in names] for sample in samples]
+        hashes = b"".join(bytes.fromhex(sha) for row in members for _, _, sha in row)
+        return cls(
+            tar=str(tar),
+            names=names,
+            places=np.array([[place[:2] for place in row] for row in members], np.int64),
+            hashes=np.frombuffer(hashes, np.uint8).reshape(len(samples), len(names), 32),
+        )
+
+
+def _kind(member: str) -> str:
+    """`rgba` of 00.rgba.png, `points` of points.npy, `json` of json."""
+    return member if member == "json" else member.split(".")[-2]

@@ -21,6 +21,8 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+GRAIN = 16.0
+"""Largest standard deviation of the noise on a background, of 255."""
 _KEPT = 512  # photos; of 192 x 256 px they take 75 MB
 
 
@@ -123,14 +125,15 @@ class Procedural:
             share = _pattern(rng, around)[..., None]
             image = share * image + (1 - share) * _coloured(rng, around)
         if rng.random() < 0.5:  # grain
-            image = image + rng.normal(0, rng.uniform(0, 40), image.shape)
+            image = image + rng.normal(0, rng.uniform(0, GRAIN), image.shape)
         return _turned(np.clip(np.rint(image), 0, 255).astype(np.uint8), rng, side)
 
 
 def _coloured(rng: np.random.Generator, side: int) -> Floats:
     """[S, S, 3] 0 to 255."""
     first, second = rng.uniform(0, 255, (2, 3)).astype(np.float32)
-    return np.asarray(first + (second - first) * _pattern(rng, side)[..., None], np.float32)
+    change = (second - first) * np.float32(rng.random())
+    return np.asarray(first + change * _pattern(rng, side)[..., None], np.float32)
 
 
 def _pattern(rng: np.random.Generator, side: int) -> Floats:

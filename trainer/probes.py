@@ -1,7 +1,7 @@
 """What frozen features know: a small classifier on top of a named block.
 
-    linear      pooled to about 9600 numbers, batch norm without scale and shift, one linear layer
-    nonlinear   on an MLP's two hidden layers, or on the rest of the network made afresh
+    linear      pooled to at most 9600 numbers, batch norm without scale and shift, a linear layer
+    nonlinear   two hidden layers, or the rest of the network made afresh
     conv        a block of three convolutions, averaged over the places
 
 The network is in eval mode and never changes; its features are computed once where they fit.
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer import chance
 from trainer.blocks import Network, averaged, conv, dense
 from trainer.models import Examples
 
@@ -29,7 +30,6 @@ Batches = Callable[[Examples, int], Iterator[dict[str, Any]]]
 Inputs = Callable[[dict[str, Any]], Tensor]
 
 LINEAR_NUMBERS = 9600
-"""12 x 12 x 64, 7 x 7 x 192, 5 x 5 x 384 and 6 x 6 x 256 for AlexNet's blocks are below it."""
 _KEEP_BYTES = 2 << 30
 
 
@@ -41,7 +41,6 @@ class Recipe:
     drops: tuple[int, ...]
     """Epochs at which the learning rate is divided by five."""
     lr: float = 0.1
-    batch: int = 128
     momentum: float = 0.9
     weight_decay: float = 5e-4
     epoch: int = 0
@@ -58,14 +57,17 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+def pooling(channels: int, side: int) -> nn.Module:
+    """Max pooling to at most 9600 numbers, for `linear`: AlexNet's sides become 12, 7, 5, 6, 6."""
+    return nn.AdaptiveMaxPool2d(max(1, min(side, math.isqrt(LINEAR_NUMBERS // channels))))
+
+
 def linear(channels: int, side: int, classes: int) -> nn.Module:
-    """Adaptive max pooling, batch norm without scale and shift, one linear layer."""
-    pooled = max(1, min(side, math.isqrt(LINEAR_NUMBERS // channels)))
+    """Of pooled features: batch norm without scale and shift, one linear layer."""
     return nn.Sequential(
-        nn.AdaptiveMaxPool2d(pooled),
         nn.BatchNorm2d(channels, affine=False),
         nn.Flatten(),
-        nn.Linear(channels * pooled * pooled, classes),
+        nn.Linear(channels * side * side, classes),
     )
 
 
@@ -145,8 +147,9 @@ class Features:
     They are computed once and kept where they fit into 2 GiB, else anew in every epoch; in the
     second case, chance of the examples falls differently, and nothing else changes.
 
-    network  in eval mode; a network without blocks, such as nn.Identity, takes block ""
+    network  in eval mode; nn.Identity, which has no blocks, has the pictures as its features
     inputs   what the network gets of a batch
+    pooled   whether they are for a linear probe
     """
 
     def __init__(
@@ -158,6 +161,7 @@ class Features:
         inputs: Inputs,
         *,
         batch: int,
+        pooled: bool = False,
         keep_bytes: int = _KEEP_BYTES,
     ):
         if network.training:
@@ -166,18 +170,30 @@ class Features:
         self.block, self.examples = block, examples
         self.batches, self.inputs, self.batch = batches, inputs, batch
         self._kept: tuple[Tensor, Tensor] | None = None
-        self.shape = tuple(next(self._computed(Chosen(examples, [0])))[0].shape[1:])
+        self._pool: nn.Module = nn.Identity()
+        first = Chosen(examples, [0])
+        one = next(self._computed(first))[0]
+        self.device, shape = one.device, one.shape
+        if pooled and not isinstance(network, nn.Identity):
+            self._pool = pooling(shape[1], shape[2])
+            shape = next(self._computed(first))[0].shape
+        self.shape: tuple[int, int, int] = (shape[1], shape[2], shape[3])
         if 4 * len(examples) * math.prod(self.shape) <= keep_bytes:
             parts = list(self._computed(examples))
             self._kept = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
     def _computed(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
         for found in self.batches(examples, self.batch):
-            # A probe learns from these, which tensors of inference mode do not allow.
-            with torch.inference_mode(False), torch.no_grad():
-                images = self.inputs(found)
-                features = self.network.features(images, self.block) if self.block else images
-                yield features.float(), found["category"]
+            yield self._of(found), found["category"]
+
+    def _of(self, found: dict[str, Any]) -> Tensor:
+        # A probe learns from these, which tensors made in inference mode do not allow.
+        with torch.inference_mode(False), torch.no_grad():
+            features: Tensor = self.inputs(found)
+            if not isinstance(self.network, nn.Identity):
+                features = self.network.features(features, self.block)
+            features = self._pool(features.float())
+            return features.clone() if features.is_inference() else features
 
     def ordered(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches [b, C, H, W] and [b] in the order of the examples."""
@@ -224,7 +240,7 @@ def train(
         weight_decay=recipe.weight_decay,
     )
     probe.train()
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _full_precision(features):
         for epoch in range(recipe.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr_at(epoch)
@@ -239,16 +255,21 @@ def train(
 def accuracy(probe: nn.Module, features: Features) -> float:
     """Share of the examples whose class the probe tells."""
     right = total = 0
-    with torch.no_grad():
+    with torch.no_grad(), _full_precision(features):
         for x, y in features.ordered():
             right += int((probe(x).argmax(1) == y).sum())
             total += len(y)
     return right / total
 
 
+def _full_precision(features: Features) -> torch.autocast:
+    """Whatever the network computes with: a probe is too small to gain by less."""
+    return torch.autocast(features.device.type, enabled=False)
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """What is made inside comes from that seed; torch's generator is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """What is made inside is what a run of that seed makes; torch's generator is as before then."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+        chance.begin(seed)
         yield

@@ -42,10 +42,12 @@ NEEDS = "the rgba pass, any rig and number of views; or pictures instead: --imag
 
 CIFAR = ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# How large a shape is against its render, and how far from the middle as a share of the side.
-SCALES = (0.75, 1.1)
+# How much of the side a shape takes, longer side of its bounding box: in evaluation, in training.
+# In training it is up to an eighth of the side away from the middle, as pictures are.
+FILLED, FILLED_TRAIN = 0.9, (0.7, 1.05)
 SHIFT = 1 / 8
 SHOWN = 8
+PROBE_BATCH = 128
 
 Triple = tuple[float, float, float]
 Network = Literal[
@@ -234,15 +236,16 @@ class Renders:
         item, view = self.items[index // self.views], index % self.views
         key = f"{item.key}/{view}"
         rgba = self.reader.image(item, view)
+        rgba = cut_out(rgba)
         side, size = self.config.source_side, self.config.size
-        scale, shift = size / max(rgba.shape[:2]), (0.0, 0.0)
+        filled, dx, dy = FILLED, 0.0, 0.0
         if self.train:
             rgba = mirrored(rgba, rng)
-            scale *= rng.uniform(*SCALES)
-            shift = tuple(rng.uniform(-SHIFT, SHIFT, 2) * size)
+            filled = rng.uniform(*FILLED_TRAIN)
+            dx, dy = rng.uniform(-SHIFT, SHIFT, 2) * size
         else:
             rng = own_rng(key)
-        shape = placed(rgba, side, scale=scale, dx=shift[0], dy=shift[1])
+        shape = placed(rgba, side, scale=filled * size / max(rgba.shape[:2]), dx=dx, dy=dy)
         image = over(shape, self.backgrounds.draw(rng, side))
         return example(key, image, item.category)
 
@@ -291,6 +294,16 @@ def example(key: str, image: NDArray[np.uint8], category: int) -> dict[str, Any]
         "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
         "category": np.int64(category),
     }
+
+
+def cut_out(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bounding box of what is seen, and a pixel around it where there is one."""
+    seen = rgba[..., 3] > 0
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return rgba
+    top, left = max(0, rows[0] - 1), max(0, columns[0] - 1)
+    return rgba[top : rows[-1] + 2, left : columns[-1] + 2]
 
 
 def own_rng(key: str) -> np.random.Generator:
@@ -384,7 +397,8 @@ def optimizer(
 def normalized(config: Config, images: Tensor) -> Tensor:
     """(colours - mean) / std, of colours 0 to 1."""
     mean, std = (images.new_tensor(v)[:, None, None] for v in (config.mean, config.std))
-    return (images - mean) / std
+    # Channels last: convolutions are 1.7 times as fast on a CPU too (nin4, width 48, 32 px).
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def turned(config: Config, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -432,7 +446,7 @@ def evaluate(
             "sha256": fingerprint(told.pictures),
         }
     if config.probe != "none" and len(told.classes) > 1:
-        metrics |= probed(config, network, snapshot, told, tools)
+        metrics |= probed(config, network, snapshot, told, split, tools)
         if config.labels_per_class:
             tables["labels_per_class"] = few_labels(config, network, snapshot, told, tools)
     return Evaluation(metrics=metrics, tables=tables, arrays=result.arrays)
@@ -478,20 +492,26 @@ def rotations_told(config: Config, network: nn.Module, told: Labelled, tools: To
 
 
 def probed(
-    config: Config, network: nn.Module, snapshot: Snapshot, told: Labelled, tools: Tools
+    config: Config, network: nn.Module, snapshot: Snapshot, told: Labelled, split: str, tools: Tools
 ) -> dict[str, float]:
     """The probe on this network's features and on those of one that was never trained."""
-    known = examples(config, snapshot, "train", train=True)
-    with probes.seeded(0):
-        fresh = build(config, snapshot.facts)
-    name = f"{config.probe}_probe"
-    figures = {}
-    for suffix, frozen in (("", network), ("_random", fresh.to(tools.device).eval())):
-        train = features(config, frozen, probes.Copies(known, config.probe_copies), tools)
-        test = features(config, frozen, told, tools)
-        figures[name + suffix] = learned(config, train, test, len(told.classes), tools)
-    figures[f"{name}_difference"] = figures[name] - figures[f"{name}_random"]
-    return figures
+    known = probes.Copies(examples(config, snapshot, "train", train=True), config.probe_copies)
+
+    def of(frozen: nn.Module) -> float:
+        train, test = (features(config, frozen, which, tools) for which in (known, told))
+        return learned(config, train, test, len(told.classes), tools)
+
+    case = (config, snapshot.id, split, tools.device)
+    if case not in _UNTRAINED:
+        with probes.seeded(0):
+            fresh = make(config, len(config.angles))
+        _UNTRAINED[case] = of(fresh.to(tools.device).eval())
+    name, ours, random = f"{config.probe}_probe", of(network), _UNTRAINED[case]
+    return {name: ours, f"{name}_random": random, f"{name}_difference": ours - random}
+
+
+# All validations of a run compare with the same figure.
+_UNTRAINED: dict[tuple[Config, str, str, torch.device], float] = {}
 
 
 def few_labels(
@@ -528,14 +548,14 @@ def few_labels(
 
 
 def features(config: Config, network: nn.Module, of: Examples, tools: Tools) -> probes.Features:
-    block = "" if isinstance(network, nn.Identity) else config.probed
     return probes.Features(
         network,
-        block,
+        config.probed,
         of,
         tools.batches,
         lambda batch: upright(config, batch),
-        batch=probes.RECIPES["linear"].batch,
+        batch=PROBE_BATCH,
+        pooled=config.probe == "linear",
     )
 
 

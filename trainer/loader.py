@@ -127,26 +127,31 @@ def _load_aside(
     # hands out a finished batch: one more than are under way is never written while it is read.
     room = workers * AHEAD + 1
     shelf = Shelf(_draw(examples, seed, first[:1])[0], batch, room)
-    loader = DataLoader(
-        _Aside(examples, seed, shelf),
-        batch_size=None,
-        sampler=zip(itertools.cycle(range(room)), itertools.chain([first], places)),
-        num_workers=workers,
-        prefetch_factor=AHEAD,
-        # The shelf is shared by fork, and a fresh process would take seconds to import torch.
-        multiprocessing_context="fork",
-        worker_init_fn=_begin,
-        # Else it would draw from the global generator, which belongs to the model.
-        generator=torch.Generator(),
-    )
     with warnings.catch_warnings():
         # Python 3.12 and later warn of forks beside threads: the children use none of theirs.
         warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
-        batches = iter(loader)
-    for place, found in batches:
-        if isinstance(found, Exception):
-            raise found
-        yield shelf.take(place, found)
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        batches = iter(
+            DataLoader(
+                _Aside(examples, seed, shelf),
+                batch_size=None,
+                sampler=zip(itertools.cycle(range(room)), itertools.chain([first], places)),
+                num_workers=workers,
+                prefetch_factor=AHEAD,
+                # The shelf is shared by fork, and a fresh process takes seconds to import torch.
+                multiprocessing_context="fork",
+                worker_init_fn=_begin,
+                # Else it would draw from the global generator, which belongs to the model.
+                generator=torch.Generator(),
+            )
+        )
+    try:
+        for place, found in batches:
+            if isinstance(found, Exception):
+                raise found
+            yield shelf.take(place, found)
+    finally:
+        del batches  # ends the processes, even where a traceback keeps this frame
 
 
 class _Aside(Dataset[Any]):

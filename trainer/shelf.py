@@ -94,7 +94,10 @@ def stack_values(name: str, values: list[Any]) -> Any:
     if isinstance(values[0], str):
         return values
     try:
-        return torch.from_numpy(np.stack(values))
+        first = np.asarray(values[0])
+        # Row by row in memory whatever the examples are: sums must not depend on it.
+        whole = np.empty((len(values), *first.shape), np.result_type(*map(np.asarray, values)))
+        return torch.from_numpy(np.stack(values, out=whole))
     except (ValueError, TypeError) as error:
         shapes = sorted({str(np.shape(value)) for value in values})
         raise ValueError(

@@ -49,6 +49,14 @@ class Network(nn.Module):
         return out
 
 
+def block_names(network: str) -> tuple[str, ...]:
+    """Of a network by its name, in order."""
+    if network in RESNETS:
+        return ("stem", "layer1", "layer2", "layer3", "layer4")
+    count = 5 if network == "alexnet_bn" else int(network.removeprefix("nin"))
+    return tuple(f"conv{number}" for number in range(1, count + 1))
+
+
 def make(
     name: str,
     outputs: int,

@@ -131,3 +131,10 @@ def test_an_unknown_block_or_network_is_refused_with_those_there_are() -> None:
         blocks.nin(3, 4, width=12).features(torch.rand(1, 3, 16, 16), "conv4")
     with pytest.raises(ValueError, match=r"no network 'nin6'; there are nin3"):
         blocks.make("nin6", 4, size=32)
+
+
+@pytest.mark.parametrize("name", ["nin3", "nin4", "nin5", "alexnet_bn", "resnet18"])
+def test_names_of_blocks_are_known_before_a_network_is_made(name: str) -> None:
+    network = blocks.make(name, 2, size=64, width=12)
+
+    assert blocks.block_names(name) == tuple(network.blocks)

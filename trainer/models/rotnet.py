@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import cv2
@@ -113,6 +114,11 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.network not in blocks.NAMES:
             raise ValueError(f"no network {self.network!r}; there are {', '.join(blocks.NAMES)}")
+        known = blocks.block_names(self.network)
+        if self.probed not in known:
+            raise ValueError(f"no block {self.probed!r}; there are {', '.join(known)}")
+        if self.network == "alexnet_bn" and self.size < 63:
+            raise ValueError(f"size is {self.size} px; alexnet_bn needs at least 63")
         if self.width % 6 or self.width < 6:
             raise ValueError(f"width is {self.width}; it must be a multiple of 6, such as 192")
         if not all(0 < drop < 1 for drop in self.drops):
@@ -474,7 +480,8 @@ def rotations_told(config: Config, network: nn.Module, told: Labelled, tools: To
             answers_shown.append(answers[rows].cpu())
         done += len(right)
         tools.progress(done=done, total=len(told))
-    tables: dict[str, Any] = {"angles": list(config.angles), "confusion": confusion.tolist()}
+    names = [f"{angle}°" for angle in config.angles]
+    tables: dict[str, Any] = {"rotations": {"names": names, "matrix": confusion.tolist()}}
     if told.classes:
         tables["rotation_accuracy_by_category"] = {
             name: right / count
@@ -581,3 +588,38 @@ def learned(
     recipe = dataclasses.replace(probes.RECIPES[config.probe], epoch=epoch)
     probes.train(probe.to(tools.device), train, recipe, seed=0, progress=tools.progress)
     return probes.accuracy(probe, test)
+
+
+# --- pictures for a report ---------------------------------------------------------------------
+
+
+def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[str, str]]:
+    """Pictures at every angle with the angle they were taken for; accuracy against labels."""
+    from trainer import plots
+
+    angles = [f"{angle}°" for angle in config.angles]
+    turned, answers = evaluation.arrays["turned"], evaluation.arrays["answers"]
+    plots.image_grid(
+        folder / "turned.png",
+        [list(row) for row in turned],
+        captions=[[angles[answer] for answer in row] for row in answers],
+        column_names=angles,
+        wrong=[[bool(answer != k) for k, answer in enumerate(row)] for row in answers],
+    )
+    made = [("turned.png", "Turned by the angle above; below, what the network took it for.")]
+    rows = evaluation.tables.get("labels_per_class")
+    if rows:
+        ours = f"RotNet and a {config.probe} probe"
+        plots.lines(
+            folder / "labels.png",
+            [row["labels"] for row in rows],
+            {
+                ours: [row["rotnet"] for row in rows],
+                "supervised from these labels alone": [row["supervised"] for row in rows],
+            },
+            x_name="labels of each class",
+            y_name="category accuracy",
+            percent=True,
+        )
+        made.append(("labels.png", "How few labels suffice."))
+    return made

@@ -10,10 +10,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tests.trainer.datasets import make_dataset
+from trainer.backgrounds import over
 from trainer.data import Reader, Snapshot
 from trainer.errors import DatasetRefused
 from trainer.loader import Loader
-from trainer.multiview import Shapes, background_named
+from trainer.multiview import Shapes, background_named, before_white
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,13 @@ def test_an_example_has_all_views_in_the_rig_s_order_before_white(snapshot: Snap
         image = example["images"][view].transpose(1, 2, 0)
         assert (image[empty] == 255).all()
         assert_array_equal(image[full], rgba[..., :3][full])
+
+
+def test_before_white_is_over_white_for_every_colour_and_alpha() -> None:
+    alpha, colour = (v.astype(np.uint8) for v in np.mgrid[:256, :256])
+    rgba = np.stack([colour, 255 - colour, colour // 2, alpha], axis=-1)
+
+    assert_array_equal(before_white(rgba), over(rgba, np.full((256, 256, 3), 255, np.uint8)))
 
 
 def test_a_shuffle_keeps_the_views_of_a_shape_together(snapshot: Snapshot) -> None:

@@ -78,7 +78,9 @@ class Config:
     lr: float = 0.01
     """Learning rate of SGD."""
     momentum: float = 0.9
+    """Of SGD."""
     weight_decay: float = 1e-4
+    """Of SGD, on every parameter."""
     head_lr: float = 1.0
     """Factor on the learning rate of the last layer."""
     warmup: float = 0.0

@@ -140,6 +140,9 @@ def rank(spec: str) -> int:
     except ValueError as error:
         pipe.failed("bad_input", _line(error))
         return os.EX_DATAERR
+    except Exception as error:
+        pipe.failed("crash", f"{type(error).__name__}: {_line(error)}")
+        raise
 
 
 class Terminal:

@@ -86,7 +86,7 @@ def save(
     """
     from safetensors.torch import save_file
 
-    checkpoint = Checkpoint(folder=folder / f"{step:08d}")
+    checkpoint = at(folder, step)
     numbers, tensors = _flatten(optimizer)
     with atomic.whole_folder(checkpoint.folder) as temporary:
         save_file(_apart(network.state_dict()), temporary / NETWORK)
@@ -96,6 +96,11 @@ def save(
     mark_best(folder, best)
     _prune(folder)
     return checkpoint
+
+
+def at(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step, whether it is there or not."""
+    return Checkpoint(folder=folder / f"{step:08d}")
 
 
 def mark_best(folder: Path, step: int) -> None:
@@ -122,7 +127,7 @@ def find(folder: Path, which: str | int) -> Checkpoint:
             if steps
             else f"no checkpoint in {folder} yet"
         )
-    return Checkpoint(folder=folder / f"{step:08d}")
+    return at(folder, step)
 
 
 def last(folder: Path, tidy: bool) -> Checkpoint | None:
@@ -133,7 +138,7 @@ def last(folder: Path, tidy: bool) -> Checkpoint | None:
     if tidy:
         atomic.remove_leftovers(folder)
     steps = saved(folder)
-    return Checkpoint(folder=folder / f"{steps[-1]:08d}") if steps else None
+    return at(folder, steps[-1]) if steps else None
 
 
 def saved(folder: Path) -> list[int]:

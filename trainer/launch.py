@@ -28,10 +28,18 @@ from trainer.run import VERSION
 EVENTS = "TRAINER_EVENTS"
 MEET, MEET_S = "rendezvous.json", 1800.0  # the other machines may be busy with other jobs
 # All die with their parent, also by kill -9: torchrun gives its processes sessions of their own.
-TORCHRUN = (
-    "from farm.child import die_with_parent; die_with_parent(); "
-    "from torch.distributed.run import main; main()"
-)
+TORCHRUN = """
+import logging
+logging.disable()  # its own words about what a process has told already
+from farm.child import die_with_parent
+die_with_parent()
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+try:
+    main()
+except ChildFailedError:  # it said why
+    raise SystemExit(1)
+"""
 
 
 class Died(RunFailed):
@@ -80,7 +88,11 @@ def launch(job: Job, lease: Any, node: int) -> dict[str, Any]:
         command += _meeting(job, node, lease)
         command += ["-m", "trainer", "rank", str(spec)]
         threads = str(device.threads(job.devices))
-        environment = {**os.environ, EVENTS: str(events), "OMP_NUM_THREADS": threads}
+        environment = {
+            **os.environ,
+            EVENTS: str(events),
+            "OMP_NUM_THREADS": threads,
+        }
         # Read and write: a pipe that nobody has open for writing would end.
         pipe = os.open(events, os.O_RDWR | os.O_NONBLOCK)
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)

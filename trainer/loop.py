@@ -55,7 +55,8 @@ def train(session: Session, tell: Callable[[int, Mapping[str, Any]], None]) -> d
                 line = tracker.write(done, "train", seconds=kept.seconds, lr=rate, **means)
                 if rhythm.validates(done):
                     kept = s.validate(kept, done, tracker)
-                if rhythm.validates(done) or time.monotonic() - saved > CHECKPOINT_S:
+                late = s.world.first and time.monotonic() - saved > CHECKPOINT_S
+                if rhythm.validates(done) or late:
                     s.save(kept, done, tracker)
                     saved = time.monotonic()
                 window.begin()

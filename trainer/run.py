@@ -192,8 +192,14 @@ def identity(job: Job) -> dict[str, Any]:
 
 
 def _another(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    different = [name for name in ours if ours[name] != theirs.get(name)]
-    told = ", ".join(f"{name} {theirs.get(name)}, here {ours[name]}" for name in different)
+    theirs, ours = ({**job, **job["config"], "config": None} for job in (theirs, ours))
+    names = dict.fromkeys((*ours, *theirs))
+    different = [name for name in names if ours.get(name) != theirs.get(name)]
+    # What is left out is the preset's.
+    told = ", ".join(
+        f"{name} {theirs.get(name, 'not given')}, here {ours.get(name, 'not given')}"
+        for name in different
+    )
     why = ""
     if different == ["steps"]:
         # Rates and losses are functions of step / steps: a longer run is another from step 1 on.

@@ -132,18 +132,17 @@ class Session:
 
     def save(self, kept: Kept, done: int, tracker: Tracker | Silent) -> None:
         """Write a checkpoint."""
-        if not self.world.first:
-            return
-        tracker.settle()
-        saved = checkpoint.save(
-            self.run.checkpoints,
-            done,
-            self.network,
-            self.optimizer,
-            dataclasses.asdict(kept),
-            best=kept.best or done,
-        )
-        self.last_checkpoint = str(saved.folder)
+        if self.world.first:
+            tracker.settle()
+            checkpoint.save(
+                self.run.checkpoints,
+                done,
+                self.network,
+                self.optimizer,
+                dataclasses.asdict(kept),
+                best=kept.best or done,
+            )
+        self.last_checkpoint = str(checkpoint.at(self.run.checkpoints, done).folder)
 
     def _better(self, kept: Kept, done: int, metrics: Mapping[str, float]) -> Kept:
         """What is kept after a validation: of the best by the model's BEST, else of the last."""

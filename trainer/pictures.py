@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,14 @@ def pictures(address: str, split: str) -> Pictures:
         f"no pictures at {address!r}: give a folder of pictures, or a name of torchvision.datasets "
         "and the folder of its files, such as CIFAR10:data"
     )
+
+
+def absolute(address: str) -> str:
+    """The same address from wherever a program is started; "" stays."""
+    name, colon, root = address.partition(":")
+    if colon and name.isidentifier() and not Path(address).exists():
+        return f"{name}:{os.path.abspath(Path(root).expanduser())}"
+    return os.path.abspath(Path(address).expanduser()) if address else ""
 
 
 def fingerprint(found: Pictures) -> str:

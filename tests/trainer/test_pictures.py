@@ -190,3 +190,16 @@ def test_a_fingerprint_changes_with_names_and_classes(classes: Path) -> None:
     (classes / "cats").rename(classes / "dogs")
 
     assert pictures.fingerprint(pictures.pictures(str(classes), "train")) != before
+
+
+def test_an_address_is_the_same_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert pictures.absolute("") == ""
+    assert pictures.absolute("my photos") == str(tmp_path / "my photos")
+    assert pictures.absolute("CIFAR10:data") == f"CIFAR10:{tmp_path / 'data'}"
+    assert pictures.absolute(f"MNIST:{tmp_path}") == f"MNIST:{tmp_path}"
+    (tmp_path / "odd:name").mkdir()
+    assert pictures.absolute("odd:name") == str(tmp_path / "odd:name")

@@ -165,6 +165,18 @@ def test_a_config_that_cannot_be_is_refused(values: dict[str, Any], told: str) -
         changed(**values)
 
 
+def test_folders_of_a_config_are_the_same_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    config = changed(images="CIFAR10:data", backgrounds="photos")
+
+    assert config.images == f"CIFAR10:{tmp_path / 'data'}"
+    assert config.backgrounds == str(tmp_path / "photos")
+    assert dataclasses.replace(config, batch=3).images == config.images
+
+
 def test_a_dataset_without_pictures_is_refused_by_name(tmp_path: Path) -> None:
     make_dataset(tmp_path / "depth", shapes=3, size=16, points=0, passes=("depth",))
     facts = Snapshot.take([tmp_path / "depth"]).facts

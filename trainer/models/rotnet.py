@@ -30,7 +30,7 @@ from trainer import blocks, probes, rotations
 from trainer.backgrounds import backgrounds, over, placed
 from trainer.errors import DatasetRefused
 from trainer.models import Evaluation, Examples, Moment, Tools
-from trainer.pictures import fingerprint, pictures
+from trainer.pictures import absolute, fingerprint, pictures
 
 if TYPE_CHECKING:
     from trainer.data import Facts, Snapshot
@@ -108,6 +108,8 @@ class Config:
     shapes or pictures of each class, beside a nin3 that learns from those alone."""
 
     def __post_init__(self) -> None:
+        for name in ("images", "backgrounds"):  # a worker starts elsewhere
+            object.__setattr__(self, name, absolute(getattr(self, name)))
         rotations.check(self.angles)
         for name in ("steps", "batch", "size", "probe_copies"):
             if getattr(self, name) < 1:

@@ -118,12 +118,15 @@ def figure(folder: Path, name: str, caption: str = "", kind: str = "card") -> st
     with Image.open(path) as image:
         width, height = image.size
     shown = DENSITY if path.suffix == ".png" else 1
-    size = f'width="{math.ceil(width / shown)}" height="{math.ceil(height / shown)}"'
-    picture = f'<img src="{text(name)}" {size} alt="{text(caption or Path(name).stem)}">'
+    rest = f'width="{math.ceil(width / shown)}" height="{math.ceil(height / shown)}" '
+    rest += f'alt="{text(caption or Path(name).stem)}"'
     dark = Path(name).with_name(f"{path.stem}{DARK.suffix}{path.suffix}")
     if (folder / dark).exists():
-        screen = 'media="screen and (prefers-color-scheme: dark)"'
-        picture = f'<picture><source srcset="{text(dark)}" {screen}>{picture}</picture>'
+        # Two pictures and not <picture>: that keeps the dark one when a page is printed.
+        picture = f'<img class="on-light" src="{text(name)}" {rest}>'
+        picture += f'<img class="on-dark" src="{text(dark)}" {rest}>'
+    else:
+        picture = f'<img src="{text(name)}" {rest}>'
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return f'<figure class="{kind}">{picture}{below}</figure>'
 
@@ -138,7 +141,6 @@ def _kind(values: Sequence[Any], bars: bool) -> str:
 
 
 def _cell(value: Any, kind: str) -> str:
-    style = ""
     if "share" in kind and value is not None:
-        style = f' style="--share: {100 * value:.1f}%"'
-    return f'<td class="{kind}"{style}>{text(number(value))}</td>'
+        return f'<td class="{kind}" style="--share: {100 * value:.1f}%">{value:.3f}</td>'
+    return f'<td class="{kind}">{text(number(value))}</td>'

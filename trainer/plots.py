@@ -45,6 +45,7 @@ Caption: TypeAlias = str | None
 DPI = 100
 COLOURS = ("#4c78c8", "#e08a3c", "#3f9d74", "#d05a5a", "#8c6bb8", "#b8942a", "#3a9dac", "#c76a92")
 """Told apart side by side, also by most people who are colour-blind; readable on both papers."""
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +84,17 @@ def curves(
 
     splits   "train" -> (steps [n], values [n]); values that are no numbers leave a gap.
              Where there are many, they are drawn pale, under their running mean
+             A split has the same colour in all pictures
     percent  values are shares, shown as %
     log      a logarithmic axis
     """
 
     def draw(figure: Figure, paper: Paper) -> None:
         axes = figure.add_subplot()
-        for (split, (steps, values)), colour in zip(splits.items(), _colours(), strict=False):
+        others = iter(_colours(len(SPLITS)))
+        for split, (steps, values) in splits.items():
             x, y = np.asarray(steps, float), np.asarray(values, float)
+            colour = COLOURS[SPLITS.index(split)] if split in SPLITS else next(others)
             if len(x) > 60:
                 axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
                 axes.plot(x, _running_mean(y, len(y) // 30), color=colour, label=split)
@@ -99,9 +103,9 @@ def curves(
                 axes.plot(x, y, color=colour, label=split, marker=marker)
         if log:
             axes.set_yscale("log")
-        _finish(axes, x_name="step", y_name=name, percent=percent, legend=len(splits) > 1)
+        _finish(axes, x_name="step", y_name=name, percent=percent, legend=set(splits) != {"train"})
 
-    return _save(path, (460, 280), draw)
+    return _save(path, (300, 200), draw)
 
 
 def lines(

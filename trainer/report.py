@@ -39,6 +39,7 @@ from trainer.run import Evaluated, Run
 
 log = logging.getLogger(__name__)
 
+SPLITS = ("train", "val", "test")
 FIRST = ("loss", "lr", "images_per_s")
 UNITS = {"lr": "learning rate", "images_per_s": "images / s"}
 
@@ -203,13 +204,11 @@ def _curves(target: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for name in order:
         every = np.array([v for _, values in found[name].values() for v in values], float)
         finite = every[np.isfinite(every)]
-        share = "accuracy" in name and bool(np.all((finite >= 0) & (finite <= 1)))
         steep = len(finite) > 1 and finite.min() > 0 and finite.max() / finite.min() > 100
         path = plots.curves(
             target / "curves" / f"{_file(name)}.png",
             found[name],
             name=UNITS.get(name, words(name)),
-            percent=share,
             log=bool(steep) and name not in ("lr", "images_per_s"),
         )
         pictures.append(figure(target, str(path.relative_to(target))))
@@ -294,7 +293,10 @@ def _dataset(path: str, id: str) -> str:
 def _shapes(facts: Mapping[str, Any]) -> str:
     if not facts:
         return ""
-    samples = ", ".join(f"{count:,} {split}" for split, count in facts["samples"].items())
+    samples = ", ".join(
+        f"{facts['samples'][split]:,} {split}"
+        for split in sorted(facts["samples"], key=lambda s: (SPLITS + (s,)).index(s))
+    )
     width, height = facts["size"]
     many = len(facts["categories"])
     told = [

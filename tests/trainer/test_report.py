@@ -250,7 +250,7 @@ def test_an_evaluation_s_tables_and_the_model_s_own_pictures_are_shown(made: Pat
     assert sorted(name for name in shown if "dark" not in name) == [
         "confusion.png", "drawn.png", "scores.png", "turn.gif",
     ]  # fmt: skip
-    assert "By class" in seen.words and "cars 0.25" in seen.words and "What it said" in seen.words
+    assert "By class" in seen.words and "cars 0.250" in seen.words and "What it said" in seen.words
 
 
 def test_a_model_whose_pictures_fail_still_has_a_report(
@@ -270,7 +270,7 @@ def test_names_from_data_are_told_literally(run: Path) -> None:
 
     seen = Seen(make(run))
 
-    assert "<b>cars 0.5" in seen.words and "a & b 1" in seen.words and "<i>" in seen.words
+    assert "<b>cars 0.500" in seen.words and "a & b 1.000" in seen.words and "<i>" in seen.words
     assert "i" not in seen.tags
 
 

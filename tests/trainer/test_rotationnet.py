@@ -17,6 +17,7 @@ from farm import kinds
 from tests.trainer.datasets import make_dataset
 from trainer import models
 from trainer.data import Facts, Snapshot
+from trainer.errors import DatasetRefused
 from trainer.loader import Loader, ordered
 from trainer.models import Evaluation, Moment, Tools
 from trainer.models import rotationnet as model
@@ -400,6 +401,17 @@ def test_a_split_without_training_shapes_counts_poses_from_itself(
     evaluation = measure(TINY, trained[0], Snapshot.take([folder]))
 
     assert evaluation.metrics["pose_accuracy"] >= 0.5
+
+
+def test_a_rig_that_the_run_does_not_know_is_refused(
+    trained: tuple[Network, list[float], Evaluation], tmp_path: Path
+) -> None:
+    folder = make_dataset(
+        tmp_path, CIRCLE.categories, splits={"test": 1}, cameras="dodecahedron", points=0
+    )
+
+    with pytest.raises(DatasetRefused, match="20 views of each shape, and the run learned"):
+        measure(TINY, trained[0], Snapshot.take([folder]))
 
 
 def test_a_report_shows_matches_and_accuracy_by_views(

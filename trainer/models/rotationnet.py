@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from trainer.backbones import MEAN, STD, check_backbone, head_name, make_backbone
 from trainer.candidates import Candidates, rig_candidates
+from trainer.errors import DatasetRefused
 from trainer.metrics import confusion
 from trainer.models import Evaluation, Examples, Moment, Tools
 from trainer.multiview import WHITE, Shapes, background_named
@@ -329,6 +330,11 @@ def evaluate(
     pose_alike                        over all shapes: the pose looks like the right one
     """
     shapes = _shapes(config, snapshot, snapshot.items(split), train=False)
+    if network.candidates is not None and shapes.views != network.table.shape[1]:
+        raise DatasetRefused(
+            f"{', '.join(snapshot.facts.folders)} has {shapes.views} views of each shape, and the "
+            f"run learned from {network.table.shape[1]}; render it with the run's --cameras"
+        )
     reference = _reference(config, network, snapshot, split, tools)
     subsets = {
         number: [torch.tensor(seen, device=tools.device) for seen in some]

@@ -68,18 +68,21 @@ class _Table:
     @classmethod
     def read(cls, part: Survey, shard: Shard, kind: str) -> _Table:
         tar = Path(part.folder) / shard.name
-        samples = [Sample(tar, entry) for entry in json.loads(check(part.folder, shard))["samples"]]
-        names = tuple(name for name in samples[0].members if _kind(name) == kind)
+        entries = json.loads(check(part.folder, shard))["samples"]
+        first = Sample(tar, entries[0])  # all have the same members
+        names = tuple(name for name in first.members if _kind(name) == kind)
         if not names:
-            kinds = dict.fromkeys(_kind(name) for name in samples[0].members)
+            kinds = dict.fromkeys(_kind(name) for name in first.members)
             raise DatasetRefused(f"{part.folder} has no {kind}; it has {', '.join(kinds)}")
-        members = [[sample.members[name] for name in names] for sample in samples]
-        hashes = b"".join(bytes.fromhex(sha) for row in members for _, _, sha in row)
+        members = [entry["members"][name] for entry in entries for name in names]
+        shape = (len(entries), len(names))
         return cls(
             tar=str(tar),
             names=names,
-            places=np.array([[place[:2] for place in row] for row in members], np.int64),
-            hashes=np.frombuffer(hashes, np.uint8).reshape(len(samples), len(names), 32),
+            places=np.array([m[:2] for m in members], np.int64).reshape(*shape, 2),
+            hashes=np.frombuffer(bytes.fromhex("".join(m[2] for m in members)), np.uint8).reshape(
+                *shape, 32
+            ),
         )
 
 

@@ -8,9 +8,8 @@ and deliver float tensors [B, 3, H, W] in 0..1, made from uint8 in the same way.
 is left out, as ImageFolder does.  Without a dataset, one of samples/cars is rendered.
 
 All take turns, so that what else the machine does falls on all of them; medians of the rounds are
-shown.  Datasets are opened before the time runs; processes are started within it.  A cold pass
-begins with an empty cache of decoded pictures, so it is one pass over the set; the others read
---images pictures.  Files are in the system's page cache for all of them.
+shown.  A cold pass begins with an empty cache of decoded pictures, so it is one pass over the set;
+the others read --images pictures.  Files are in the system's page cache for all of them.
 """
 
 from __future__ import annotations
@@ -126,8 +125,11 @@ def write_folder(dataset: Path, out: Path) -> int:
 
 
 def rate(tensors: Tensors, images: int) -> Rate:
-    """Images per second, starting the processes included; CPU microseconds of all for each."""
-    began, before, seen = time.perf_counter(), os.times(), 0
+    """Images per second from the first batch on; CPU microseconds of all processes for each,
+    starting them included."""
+    before = os.times()
+    next(tensors)
+    began, seen = time.perf_counter(), 0
     for batch in tensors:
         seen += len(batch)
         if seen >= images:
@@ -143,8 +145,8 @@ def compare(dataset: Path, options: argparse.Namespace) -> None:
         scratch = Path(name)
         count = write_folder(dataset, scratch / "png")
         first = Dataset(dataset)[0].views[0].rgba
-        epoch = count // options.batch * options.batch
-        if not epoch:
+        epoch = (count // options.batch - 1) * options.batch
+        if epoch <= 0:
             raise SystemExit(
                 f"{dataset} has {count} pictures; --batch {options.batch} is too large"
             )
@@ -195,7 +197,7 @@ def main() -> None:
     parser.add_argument("dataset", nargs="?", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--images", type=int, default=8000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=128, help="of what is rendered")
     parser.add_argument("--shapes", type=int, default=60, help="of what is rendered")

@@ -8,6 +8,7 @@ its size, or sharp on a dense screen.  The same values give the same bytes.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,7 +296,8 @@ def image_grid(
     gap, line = 8, 16
     columns = max((len(row) for row in rows), default=0)
     left = 12 + (12 + 7 * max(map(len, row_names)) if row_names else 0)
-    top = 10 + (line + 4 if column_names else 0)
+    heads = [textwrap.fill(name, max(4, int(tile / 5))) for name in column_names]
+    top = 10 + max((13 * (head.count("\n") + 1) + 7 for head in heads), default=0)
     caption = line if any(any(row) for row in captions) else 0
     width = left + columns * (tile + gap) + 4
     apart = 16 if group > 1 else 0
@@ -307,9 +309,9 @@ def image_grid(
             more.setdefault("color", paper.soft)
             figure.text(x / width, 1 - y / height, text, fontsize=8, **more)
 
-        for column, text in enumerate(column_names):
+        for column, text in enumerate(heads):
             middle = left + column * (tile + gap) + tile / 2
-            at(middle, top - 8, text, ha="center", va="bottom")
+            at(middle, top - 10, text, ha="center", va="baseline", linespacing=1.15)
         for number, row in enumerate(rows):
             y = tops[number]
             if number < len(row_names):

@@ -564,4 +564,6 @@ def _draw_matches(path: Path, names: Sequence[str], arrays: Mapping[str, NDArray
         row_names += [names[true], f"as {names[told]}"]
         wrong += [[False] * len(rows[0]), [not right] * len(rows[0])]
     columns = [f"view {view}" for view in arrays["shown_views"]]
-    plots.image_grid(path, rows, row_names=row_names, column_names=columns, wrong=wrong, tile=72)
+    plots.image_grid(
+        path, rows, row_names=row_names, column_names=columns, wrong=wrong, group=2, tile=72
+    )

@@ -12,6 +12,8 @@ from farm.words import count, typed
     [
         ("  prove it      farm dataset verify x", "  prove it      uv run farm dataset verify x"),
         ("`farm resume 3f2a` goes on", "`uv run farm resume 3f2a` goes on"),
+        ("`farm models` lists them", "`uv run farm models` lists them"),
+        ("  look at it    farm report runs/rn", "  look at it    uv run farm report runs/rn"),
         ("farm: no job 'up'", "farm: no job 'up'"),
         ("the farm runs; ~/farm logs/x", "the farm runs; ~/farm logs/x"),
     ],

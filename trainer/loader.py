@@ -6,6 +6,8 @@ whatever was read before: a resumed run reads what the undisturbed one would hav
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import itertools
 import warnings
@@ -28,6 +30,8 @@ Place = tuple[int, int]
 
 AHEAD = 2
 """Batches that every loader process is ahead."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Loader:
@@ -169,4 +173,11 @@ class _Aside(Dataset[Any]):
 
 
 def _begin(number: int) -> None:
+    """Settle a loader process."""
     cv2.setNumThreads(0)  # its threads are not there after a fork
+    # Large arrays keep their memory from example to example, instead of getting cleared pages from
+    # the system each time: twelve views of 128 px before a background take 2.0 ms, not 5.2.
+    with contextlib.suppress(OSError, AttributeError):  # other systems than GNU's
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        library.mallopt(_M_TRIM_THRESHOLD, 256 << 20)

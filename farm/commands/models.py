@@ -46,11 +46,12 @@ def _lines(entry: Entry) -> Iterator[str]:
     yield f"{entry.name}: {entry.about}" if entry.about else entry.name
     yield from _wrapped("paper", entry.paper)
     yield from _wrapped("needs", entry.needs)
+    width = max((len(preset.name) for preset in entry.presets), default=0)
     for number, preset in enumerate(entry.presets):
         size = "? (needs the train extra)"
         if preset.steps is not None and preset.batch is not None:
-            size = f"{preset.steps:>9,} steps of {preset.batch:,}"
-        yield f"  {'presets' if not number else '':<9}{preset.name:<7}{size}"
+            size = f"{preset.steps:>7,} steps of {preset.batch:,}"
+        yield f"  {'presets' if not number else '':<9}{preset.name:<{width}}  {size}"
 
 
 def _wrapped(word: str, text: str) -> list[str]:

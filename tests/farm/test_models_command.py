@@ -109,7 +109,7 @@ def test_presets_that_are_not_plain_are_named_where_the_model_cannot_be_imported
 
     assert main(["models"]) == 0
 
-    assert "tiny   ? (needs the train extra)" in capsys.readouterr().out
+    assert "tiny  ? (needs the train extra)" in capsys.readouterr().out
 
 
 def test_presets_that_are_not_plain_are_those_of_the_imported_model(package: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_command_tells_the_paper_the_needs_and_the_presets(
     assert "double: A model of the tests\n" in shown
     assert "  paper    Someone, Something, 2018\n" in shown
     assert "  needs    rgba of a fixed rig: circle\n" in shown
-    assert "           paper    600,000 steps of 32\n" in shown
+    assert "           paper  600,000 steps of 32\n" in shown
 
 
 def test_the_command_needs_neither_torch_nor_numpy() -> None:

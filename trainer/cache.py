@@ -43,6 +43,7 @@ NETWORKS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre",
     "nfs", "nfs4", "smb3", "virtiofs", "wekafs",
 })  # fmt: skip
+EVERYBODYS = Path("/var/tmp")
 
 
 def limit() -> int:
@@ -66,7 +67,7 @@ def folder() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "shapefarm"
     with contextlib.suppress(OSError):
         if file_system(base, Path("/proc/self/mountinfo").read_text()) in NETWORKS:
-            base = Path(f"/var/tmp/shapefarm-{os.getuid()}")
+            base = EVERYBODYS / f"shapefarm-{os.getuid()}"
     return base / "decoded"
 
 
@@ -199,12 +200,11 @@ def _made(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
     bound = limit()
     if not bound or not boot():
         return None
-    path = _path(dataset, kind)
-    root = path.parents[1]
+    root = folder()
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if root.stat().st_uid != os.getuid():  # /var/tmp is everybody's
-            return None
+        for place in (root.parent, root):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = _path(dataset, kind)
         with _locked(root / "lock"):
             path.parent.mkdir(exist_ok=True)
             return _existing(dataset, kind) or _new(
@@ -215,7 +215,10 @@ def _made(dataset: str, kind: str, slots: int, image: Array) -> _Slots | None:
 
 
 def _path(dataset: str, kind: str) -> Path:
-    return folder() / dataset / f"{kind}.slots"
+    root = folder()
+    if EVERYBODYS in root.parents and root.parent.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{root.parent} is another user's")
+    return root / dataset / f"{kind}.slots"
 
 
 def _marks(dataset: str, kind: str) -> dict[str, Any]:

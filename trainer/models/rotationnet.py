@@ -376,7 +376,11 @@ def evaluate(
             "confusion": confusion(found["category"], found["predicted"], len(names)).tolist(),
             "by_views": _by_views(found, tuple(subsets)),
             "by_category": {
-                name: {"shapes": int(own.sum()), **_figures(found, own)}
+                name: {
+                    "shapes": int(own.sum()),
+                    **_figures(found, own),
+                    **({} if reference is None else {"references_agree": reference.agreed[number]}),
+                }
                 for number, name in enumerate(names)
                 if (own := found["category"] == number).any()
             },
@@ -391,6 +395,8 @@ class Reference:
 
     candidates: Tensor
     """[C] the commonest of each category"""
+    agreed: tuple[float, ...]
+    """[C] the share of them that have it; where it is low, poses were not learnt"""
     fronted: Tensor
     """bool [C] at most half of them look the same when turned"""
     table: NDArray[np.int64]
@@ -419,17 +425,19 @@ def _reference(
         best.append(targets(logits, network.table, batch["category"], config.score)[1])
         turned.append(symmetric(overlaps(batch["outlines"]), network.table))
     found, symmetries = _joined(best), _joined(turned)
-    candidates, fronted, examples = [], [], []
+    candidates, agreed, fronted, examples = [], [], [], []
     for category in categories:
         own = np.array([item.category == category for item in items])
         fronted.append(bool(symmetries[own].mean() <= 0.5) if own.any() else False)
         told = own & ~symmetries if fronted[-1] else own
         candidates.append(int(np.bincount(found[told], minlength=1).argmax()))
         fits = np.flatnonzero(told & (found == candidates[-1]))
+        agreed.append(len(fits) / max(1, int(told.sum())))
         rng = np.random.default_rng(0)
         examples.append(shapes.get(int(fits[0]), rng) if len(fits) else None)
     return Reference(
         torch.tensor(candidates, device=tools.device),
+        tuple(agreed),
         torch.tensor(fronted, device=tools.device),
         network.candidates.table,
         tuple(examples),

@@ -97,8 +97,9 @@ def quaternion_from_matrix(matrix: Tensor) -> Tensor:
 
 
 def rotate(q: Tensor, points: Tensor) -> Tensor:
-    """Points [..., N, 3] turned by q [..., 4] of any length."""
-    return points @ matrix_from_quaternion(q).transpose(-1, -2)
+    """Points [..., N, 3] turned by q [..., 4] of any length; never in less than float32."""
+    with torch.autocast(points.device.type, enabled=False):
+        return points @ matrix_from_quaternion(q).transpose(-1, -2)
 
 
 def angle_deg(a: Tensor, b: Tensor) -> Tensor:

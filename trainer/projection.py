@@ -26,7 +26,7 @@ from trainer.geometry import DISTANCE, rotate
 FOCAL = 1.875
 """In widths of the image: a 60 mm lens on a 32 mm sensor."""
 MAX_DEPTH = 10.0
-"""Of the background."""
+"""Of the background, where nothing else is said; as published."""
 TAPS = 21
 """Length of the Gaussian kernel."""
 CLIP = 1e-5
@@ -46,7 +46,7 @@ class Pictures(NamedTuple):
     silhouette: Tensor
     """[N, V, V] in [0, 1]"""
     depth: Tensor | None
-    """[N, V, V] along the optical axis; tends to MAX_DEPTH where nothing is"""
+    """[N, V, V] along the optical axis; tends to the background's where nothing is"""
     colour: Tensor | None
     """[N, 3, V, V] in [0, 1] on white"""
 
@@ -90,7 +90,7 @@ def project(
     sigma: float,
     voxels: int,
     *,
-    depth: bool = False,
+    depth: float | None = None,
     colours: Tensor | None = None,
 ) -> Pictures:
     """Pictures of clouds, with gradients for points, scale and colours.
@@ -98,6 +98,7 @@ def project(
     points   [N, P, 3] after `view`; one outside of [-0.5, 0.5]^3 is not seen
     scale    [N] factor on the smoothed occupancy
     sigma    of the smoothing, in voxels
+    depth    of the background, diagonals; None: no depth is wanted
     colours  [N, P, 3] in [0, 1], or None
 
     Computed in the points' own precision, but never below float32: running products of 64 factors
@@ -111,7 +112,7 @@ def project(
         pictures = _Project.apply(points, scale.to(points), painted, smoother, depth)
     return Pictures(
         silhouette=pictures[:, 0],
-        depth=pictures[:, 1] if depth else None,
+        depth=None if depth is None else pictures[:, 1],
         colour=None if colours is None else pictures[:, -3:],
     )
 
@@ -126,13 +127,13 @@ class _Project(torch.autograd.Function):
         scale: Tensor,
         colours: Tensor | None,
         smoother: Tensor,
-        depth: bool,
+        depth: float | None,
     ) -> Tensor:
         """[N, C, V, V] channels: silhouette, depth if asked for, three colours if given."""
         ctx.save_for_backward(points, scale, colours, smoother)
         ctx.depth = depth
         voxels = len(smoother)
-        channels = 1 + depth + (0 if colours is None else 3)
+        channels = 1 + (depth is not None) + (0 if colours is None else 3)
         pictures = points.new_empty(len(points), channels, voxels, voxels)
         for part in _chunks(points, voxels):
             paint = None if colours is None else colours[part]
@@ -276,13 +277,13 @@ def depths(voxels: int) -> list[float]:
     return [k / voxels - 0.5 + DISTANCE for k in range(voxels)]
 
 
-def _look(grids: _Grids, depth: bool) -> Tensor:
+def _look(grids: _Grids, depth: float | None) -> Tensor:
     """[n, C, Y, X] what the rays meet: expectations over where they end."""
     occupancy = grids.occupancy
     clear = torch.prod(1 - occupancy, dim=1)
     pictures = [1 - clear[:, None]]
-    if depth:
-        far = torch.full_like(clear, MAX_DEPTH)
+    if depth is not None:
+        far = torch.full_like(clear, depth)
         for k, at in reversed(list(enumerate(depths(occupancy.shape[1])))):
             far += occupancy[:, k] * (at - far)
         pictures.append(far[:, None])
@@ -294,7 +295,9 @@ def _look(grids: _Grids, depth: bool) -> Tensor:
     return torch.cat(pictures, 1)
 
 
-def _look_back(grids: _Grids, depth: bool, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+def _look_back(
+    grids: _Grids, depth: float | None, gradient: Tensor
+) -> tuple[Tensor, Tensor | None]:
     """Gradients of occupancy [n, Z, Y, X] and of colour [n, 3, Z, Y, X] from [n, C, Y, X].
 
     A picture is E = sum_k T_k o_k v_k + T_V v_V with T_k = prod_{u<k} (1 - o_u), so that
@@ -308,12 +311,12 @@ def _look_back(grids: _Grids, depth: bool, gradient: Tensor) -> tuple[Tensor, Te
         return clear.reciprocal_().mul_(product[:, None]), None
 
     to_occupancy = torch.empty_like(occupancy)
-    rest = gradient[:, 1] * MAX_DEPTH if depth else torch.zeros_like(gradient[:, 0])
+    rest = torch.zeros_like(gradient[:, 0]) if depth is None else gradient[:, 1] * depth
     if grids.colour is not None:
         rest += gradient[:, -3:].sum(1)
     for k, at in reversed(list(enumerate(depths(occupancy.shape[1])))):
         met = gradient[:, 0].clone()
-        if depth:
+        if depth is not None:
             met += gradient[:, 1] * at
         if grids.colour is not None:
             met += (gradient[:, -3:] * grids.colour[:, :, k]).sum(1)

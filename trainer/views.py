@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from trainer.data import Item, Reader
 from trainer.errors import DatasetRefused
 from trainer.geometry import DISTANCE, quaternion_from_camera
-from trainer.projection import FOCAL, MAX_DEPTH
+from trainer.projection import FOCAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Views:
     items: Sequence[Item]
     chosen: int
     """Views in an example, drawn without replacement; 0: all, in order."""
-    depth: bool = False
-    """Whether examples have depth maps."""
+    depth: float | None = None
+    """Of the background in depth maps; None: examples have none."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -40,7 +40,7 @@ class Views:
         """key, category, rgba uint8 [v, H, W, 4], camera [v, 4]; perhaps depth [v, H, W].
 
         camera  quaternions: see trainer.geometry
-        depth   in diagonals of the shape; MAX_DEPTH where nothing is
+        depth   in diagonals of the shape
         """
         item, views = self.items[index], self.reader.snapshot.facts.views
         seen = rng.permutation(views)[: self.chosen].tolist() if self.chosen else list(range(views))
@@ -50,10 +50,10 @@ class Views:
             "rgba": np.stack([self.reader.image(item, view) for view in seen]),
             "camera": self.cameras(index)[seen],
         }
-        if self.depth:
+        if self.depth is not None:
             scale = np.float32(self.reader.meta(item)["depth_scale"])
             stored = np.stack([self.reader.image(item, view, "depth") for view in seen])
-            example["depth"] = np.where(stored > 0, stored * scale, np.float32(MAX_DEPTH))
+            example["depth"] = np.where(stored > 0, stored * scale, np.float32(self.depth))
         return example
 
     def cameras(self, index: int) -> NDArray[np.float32]:
@@ -116,7 +116,8 @@ def onto_grid(images: Tensor, voxels: int) -> Tensor:
     plain V x V blocks all clouds would come out V / (V - 1) times too large.
     """
     shares = _shares(voxels, images.shape[-1]).to(images)
-    return shares @ images @ shares.T
+    with torch.autocast(images.device.type, enabled=False):
+        return shares @ images @ shares.T
 
 
 @functools.lru_cache

@@ -25,14 +25,14 @@ def splat(points: Tensor, voxels: int, values: Tensor) -> Tensor:
     low = place.detach().floor()
     r = place - low
     grid = points.new_zeros(n, voxels, voxels, voxels)
-    cloud = torch.arange(n)[:, None].expand(n, count)
+    cloud = torch.arange(n, device=points.device)[:, None].expand(n, count)
     for dz in (0, 1):
         for dy in (0, 1):
             for dx in (0, 1):
                 weight = inside.to(points) * values
                 for axis, step in enumerate((dz, dy, dx)):
                     weight = weight * (r[..., axis] if step else 1 - r[..., axis])
-                at = (low + torch.tensor([dz, dy, dx])).long().clamp(0, voxels - 1)
+                at = (low + low.new_tensor([dz, dy, dx])).long().clamp(0, voxels - 1)
                 where = (cloud, at[..., 0], at[..., 1], at[..., 2])
                 grid = grid.index_put(where, weight, accumulate=True)
     return grid
@@ -63,7 +63,7 @@ def project(
     scale: Tensor,
     sigma: float,
     voxels: int,
-    depth: bool = False,
+    depth: float | None = None,
     colours: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Silhouette [N, V, V], depth [N, V, V], colour [N, 3, V, V] of clouds after the camera."""
@@ -72,9 +72,9 @@ def project(
     ends = terminate((smoothed * scale[:, None, None, None]).clamp(0, 1))
     silhouette = ends[:, :-1].sum(1).flip(-2)
     far = seen = None
-    if depth:
+    if depth is not None:
         layers = [k / voxels - 0.5 + 2.0 for k in range(voxels)]
-        d = torch.tensor([*layers, 10.0], dtype=torch.float64).to(points)
+        d = torch.tensor([*layers, depth], dtype=torch.float64).to(points)
         far = (ends * d[:, None, None]).sum(1).flip(-2)
     if colours is not None:
         mass = smooth(whole, sigma).detach() + 0.01

@@ -137,7 +137,7 @@ class TestRays:
         assert ends.tolist() == pytest.approx([0.100001, 0.45, 4.5e-6, 0.404996, 0.045], abs=2e-6)
 
     def test_silhouette_and_depth(self) -> None:
-        silhouette, depth = projection._look(self.grids(), depth=True).flatten().tolist()
+        silhouette, depth = projection._look(self.grids(), 10.0).flatten().tolist()
 
         # The authors' first layer is exp(1e-5) times too bright, which makes it 0.95500145.
         assert silhouette == pytest.approx(0.95500045, abs=1e-8)
@@ -149,10 +149,10 @@ class TestRays:
 
 class TestAgainstTheDirectForm:
     @pytest.mark.parametrize("sigma", SIGMAS)
-    @pytest.mark.parametrize("depth", [False, True])
+    @pytest.mark.parametrize("depth", [None, 10.0, 2.6])
     @pytest.mark.parametrize("colour", [False, True])
     def test_values_and_gradients_are_the_same(
-        self, sigma: float, depth: bool, colour: bool
+        self, sigma: float, depth: float | None, colour: bool
     ) -> None:
         voxels, n, count = 11, 3, 60
         results = []
@@ -175,8 +175,8 @@ class TestAgainstTheDirectForm:
     @pytest.mark.parametrize("sigma", SIGMAS)
     def test_of_64_cubed_and_8000_points_in_float32_to_1e_5(self, sigma: float) -> None:
         points = torch.nn.functional.normalize(cloud(1, 8000, torch.float32), dim=-1) * 0.4
-        ours = project(points, torch.ones(1), sigma, 64, depth=True)
-        silhouette, depth, _ = direct.project(points, torch.ones(1), sigma, 64, depth=True)
+        ours = project(points, torch.ones(1), sigma, 64, depth=10.0)
+        silhouette, depth, _ = direct.project(points, torch.ones(1), sigma, 64, depth=10.0)
 
         assert float((ours.silhouette - silhouette).abs().max()) < 1e-5
         assert ours.depth is not None and depth is not None
@@ -184,15 +184,15 @@ class TestAgainstTheDirectForm:
 
 
 class TestGradients:
-    @pytest.mark.parametrize("depth", [False, True])
-    def test_they_are_those_of_finite_differences(self, depth: bool) -> None:
+    @pytest.mark.parametrize("depth", [None, 3.0])
+    def test_they_are_those_of_finite_differences(self, depth: float | None) -> None:
         points = (cloud(2, 6) * 0.8).requires_grad_()
         scale = double([0.5, 0.9]).requires_grad_()
         colours = torch.rand(2, 6, 3, dtype=torch.float64, requires_grad=True)
 
         def look(points: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
             pictures = project(points, scale, 1.0, 6, depth=depth)
-            return pictures.depth if depth else pictures.silhouette  # type: ignore[return-value]
+            return pictures.silhouette if depth is None else pictures.depth  # type: ignore[return-value]
 
         def paint(colours: torch.Tensor) -> torch.Tensor:
             pictures = project(points.detach(), scale.detach(), 1.0, 6, colours=colours)

@@ -39,7 +39,7 @@ from trainer.geometry import (
 )
 from trainer.metrics import thin
 from trainer.models import Evaluation, Examples, Moment, Tools
-from trainer.projection import project, view
+from trainer.projection import MAX_DEPTH, project, view
 from trainer.reconstruction import ACCURATE_DEG, Row, compare
 from trainer.views import Seen, Views, look
 
@@ -88,6 +88,9 @@ class Config:
     silhouette_weight: float = 1.0
     depth_weight: float = 0.0
     """Of the loss of depth maps; needs the pass depth."""
+    max_depth: float = MAX_DEPTH
+    """Of the background in depth maps, diagonals.  Nearer than the published 10, the inside of an
+    outline counts for more against its border."""
     colour_weight: float = 0.0
     """Of the loss of coloured pictures; above 0 the points have colours."""
     student_weight: float = 20.0
@@ -314,7 +317,7 @@ def _views(config: Config, snapshot: Snapshot, items: Sequence[Item], train: boo
         reader=Reader(snapshot),
         items=items,
         chosen=config.views_per_step if train else 0,
-        depth=bool(config.depth_weight),
+        depth=config.max_depth if config.depth_weight else None,
     )
 
 
@@ -328,23 +331,22 @@ def loss(
     seen = look(batch, config.image, config.voxels)
     told = config.pose == "camera"
     guess: Guess = network(seen.pictures[:, :1] if told else seen.pictures)
-    with torch.autocast(seen.pictures.device.type, enabled=False):
-        cameras = batch["camera"][:, :, None] if told else guess.cameras
-        assert cameras is not None
-        parts = errors(config, guess, cameras, seen, config.sigma(moment.t), config.kept(moment.t))
-        # Hindsight: of the candidates of a picture only the best one learns from it.
-        whole = sum(weight * part for weight, part in parts.values())
-        assert isinstance(whole, Tensor)
-        winner = whole.detach().argmin(2, keepdim=True)  # [B, v, 1]
-        total = whole.gather(2, winner).mean()
-        values = {name: part.gather(2, winner).mean() for name, (_, part) in parts.items()}
-        if guess.student is not None:
-            best = cameras.gather(2, winner[..., None].expand(*winner.shape, 4))[:, :, 0]
-            values["student"] = student_loss(best, guess.student)
-            total = total + config.student_weight * values["student"]
-        if cameras.shape[2] > 1:
-            wins = F.one_hot(winner[..., 0], cameras.shape[2]).float().mean((0, 1))
-            values |= {f"winner_{k}": share for k, share in enumerate(wins)}
+    cameras = batch["camera"][:, :, None] if told else guess.cameras
+    assert cameras is not None
+    parts = errors(config, guess, cameras, seen, config.sigma(moment.t), config.kept(moment.t))
+    # Hindsight: of the candidates of a picture only the best one learns from it.
+    whole = sum(weight * part for weight, part in parts.values())
+    assert isinstance(whole, Tensor)
+    winner = whole.detach().argmin(2, keepdim=True)  # [B, v, 1]
+    total = whole.gather(2, winner).mean()
+    values = {name: part.gather(2, winner).mean() for name, (_, part) in parts.items()}
+    if guess.student is not None:
+        best = cameras.gather(2, winner[..., None].expand(*winner.shape, 4))[:, :, 0]
+        values["student"] = student_loss(best, guess.student)
+        total = total + config.student_weight * values["student"]
+    if cameras.shape[2] > 1:
+        wins = F.one_hot(winner[..., 0], cameras.shape[2]).float().mean((0, 1))
+        values |= {f"winner_{k}": share for k, share in enumerate(wins)}
     return total, {name: value.detach() for name, value in values.items()}
 
 
@@ -360,7 +362,7 @@ def errors(
     chosen = _chosen(guess.points, copies, kept)
     clouds = view(_taken(guess.points, chosen, copies), cameras.reshape(-1, 4))
     colours = None if guess.colours is None else _taken(guess.colours, chosen, copies)
-    depth = seen.depth is not None and config.depth_weight > 0
+    depth = None if seen.depth is None else config.max_depth
     scale = guess.scale.repeat_interleave(copies)
     pictures = project(clouds, scale, sigma, config.voxels, depth=depth, colours=colours)
 

@@ -218,12 +218,12 @@ class Attempt:
                         item, said = event["item"], ""
                     case "progress":
                         said = str(event["values"].get("at", said))
+                    case "found":
+                        _count(self._live, event["units"])
                     case "finish":
                         item = None
-                        for unit, number in event["units"].items():
-                            self._live[unit] = self._live.get(unit, 0) + number
-                            made = self.runner.made
-                            made[unit] = made.get(unit, 0) + number
+                        _count(self._live, event["units"])
+                        _count(self.runner.made, event["units"])
                     case "failed":
                         item = None
                         failed.append(self._failed(event["item"], event["class"], event["reason"]))
@@ -408,6 +408,11 @@ def listed_failures(done: Any, task: str) -> list[ItemFailure]:
         )
         for failure in done.failed
     ]
+
+
+def _count(counts: dict[str, int], units: dict[str, int]) -> None:
+    for unit, number in units.items():
+        counts[unit] = counts.get(unit, 0) + number
 
 
 def _patiently(call: Any, patience_s: float = 60.0) -> None:

@@ -7,6 +7,7 @@ here (reading a task strictly takes pydantic, imported with the first request).
                       end of file: exit
     child -> parent   {"event": "ready", "pid"}
                       {"event": "start", "item"}      {"event": "finish", "item", "units": {...}}
+                      {"event": "found", "item", "units": {...}}
                       {"event": "failed", "item", "class", "reason"}
                       {"event": "progress", "values": {...}}
                       {"event": "commit"}              the parent answers {"commit": ...}
@@ -82,6 +83,10 @@ class Lease:
         """An item is made (or was found made); units such as shapes=1, images=5."""
         self._item = None
         self._channel.send(event="finish", item=item, units=units)
+
+    def found(self, item: str, **units: int) -> None:
+        """Units of an item that an earlier try made: they count, and say nothing of speed."""
+        self._channel.send(event="found", item=item, units=units)
 
     def fail(self, item: str, cls: str, reason: str) -> None:
         """An item failed; cls is one of CLASSES. bad_input is final at once."""

@@ -132,6 +132,7 @@ class Life:
         self._published = -1
         self._publish_after = 0.0
         self._samples: deque[tuple[float, dict[str, int]]] = deque()
+        self._grown = 0
         self._rated = 0.0
 
     def tick(self, record: JobRecord, room: int) -> int:
@@ -174,6 +175,7 @@ class Life:
         count = self.store.plan(self.id, self._planned())
         self.dones, self._seen, self._published = {}, 0, -1
         self._samples.clear()
+        self._grown = 0
         self._ready = True
         if not self._closed.is_set():
             self.store.turn(self.id, RUNNING, SUBMITTED)
@@ -278,6 +280,9 @@ class Life:
         if now - self._rated < 1.0:
             return
         self._rated = now
+        if not self._moves(view.made):
+            self._samples = deque([(now, view.made)])
+            return
         self._samples.append((now, view.made))
         while now - self._samples[0][0] > RATE_S:
             self._samples.popleft()
@@ -290,6 +295,19 @@ class Life:
                     for unit, number in view.made.items()
                 },
             )
+
+    def _moves(self, made: dict[str, int]) -> bool:
+        """Whether units are being made, from the second time on that their number has grown.
+
+        What comes first after a start may be what an earlier try had made; and a number that has
+        fallen tells of a new try.
+        """
+        before = self._samples[-1][1] if self._samples else made
+        if any(made.get(unit, 0) < number for unit, number in before.items()):
+            self._grown = 0
+        elif made != before:
+            self._grown += 1
+        return self._grown > 1
 
     def _stop_or_finish(self, record: JobRecord, view: View) -> None:
         """Too many failures end a job; so does the last task."""
@@ -324,8 +342,9 @@ class Life:
             return
         name, why = dead[0]
         number = len(dead) + len(dones)
-        reason = f"{len(dead)} of {number} tasks could not be done; {name}: {why}"
-        self.store.turn(self.id, FAILED, RUNNING, reason=reason)
+        if number > 1:
+            why = f"{len(dead)} of {number} tasks could not be done; {name}: {why}"
+        self.store.turn(self.id, FAILED, RUNNING, reason=why)
 
 
 def _processes() -> str:

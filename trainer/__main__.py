@@ -157,6 +157,8 @@ class Terminal:
     def finish(self, item: str, **units: int) -> None:
         self._steps += units.get("steps", 0)
 
+    found = finish
+
     def progress(self, at: str = "", **_: Any) -> None:
         now = time.monotonic()
         if now - self._told < (0.5 if self._live else self.EVERY_S):

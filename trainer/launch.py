@@ -62,6 +62,9 @@ class Pipe:
     def finish(self, item: str, **units: int) -> None:
         self._send(finish=units)
 
+    def found(self, item: str, **units: int) -> None:
+        self._send(found=units)
+
     def progress(self, **values: Any) -> None:
         self._send(progress=values)
 
@@ -119,6 +122,8 @@ def _follow(process: subprocess.Popen[bytes], pipe: int, lease: Any, job: Job) -
             *lines, buffer = buffer.split(b"\n")
             for event in map(json.loads, lines):
                 heard = time.monotonic()
+                if "found" in event:
+                    lease.found("train", **event["found"])
                 if "finish" in event:
                     lease.finish("train", **event["finish"])
                 lease.progress(**event.get("progress", {}))

@@ -86,7 +86,8 @@ class Teller:
 
     def __init__(self, lease: Any, world: World, of: int):
         self._lease, self._world, self._of = lease, world, of
-        self._steps, self._told = 0, 0.0
+        self._steps: int | None = None
+        self._told = 0.0
 
     def __call__(self, done: int, line: Mapping[str, Any]) -> None:
         """After every step, with the last line of metrics."""
@@ -94,6 +95,9 @@ class Teller:
         if not self._world.first or (now - self._told < TELL_S and done < self._of):
             return
         self._told = now
+        if self._steps is None:
+            self._steps = done - 1
+            self._lease.found("train", steps=self._steps)
         self._lease.finish("train", steps=done - self._steps)
         self._steps = done
         self.say(words(line))

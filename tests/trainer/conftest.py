@@ -56,6 +56,9 @@ class Quiet:
     def finish(self, item: str, **units: int) -> None:
         self.steps += units["steps"]
 
+    def found(self, item: str, **units: int) -> None:
+        self.steps += units["steps"]
+
     def progress(self, at: str = "") -> None:
         self.said.append(at)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -74,6 +73,17 @@ def tables(rows: Sequence[Row], categories: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def arrays(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """Every shape's figures: category, precision and coverage [S], perhaps error_deg [S, v]."""
+    found = {
+        "category": np.array([row.category for row in rows]),
+        "precision": np.array([row.precision for row in rows]),
+        "coverage": np.array([row.coverage for row in rows]),
+    }
+    errors = [row.error_deg for row in rows if row.error_deg is not None]
+    return found | ({"error_deg": np.stack(errors)} if errors else {})
+
+
 def chance(cameras: Tensor) -> float:
     """The accuracy of poses [N, 4] that are dealt to the wrong views: what the rig alone gives."""
     right = (angle_deg(cameras[:, None], cameras) < ACCURATE_DEG).float()
@@ -85,7 +95,3 @@ def _errors(rows: Sequence[Row]) -> NDArray[np.float32]:
     """Of all views, sorted."""
     errors = [row.error_deg for row in rows if row.error_deg is not None]
     return np.sort(np.concatenate(errors)) if errors else np.zeros(0, np.float32)
-
-
-def as_tensor(cameras: Sequence[NDArray[np.float32]]) -> Tensor:
-    return torch.from_numpy(np.concatenate(cameras))

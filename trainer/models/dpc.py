@@ -11,7 +11,6 @@ Cameras are quaternions: trainer.geometry has the frame, trainer.projection the 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -488,14 +487,10 @@ def evaluate(
         metrics["chamfer_to_constant"] = metrics["chamfer"] / metrics["chamfer_constant"]
     tables = reconstruction.tables(rows, snapshot.facts.categories)
     arrays = {name: np.stack([one[name] for one in shown]) for name in shown[0]}
-    arrays |= {
-        field.name: np.array([getattr(row, field.name) for row in rows])
-        for field in dataclasses.fields(Row)
-        if getattr(rows[0], field.name) not in (None, ())
-    }
+    arrays |= reconstruction.arrays(rows)
     if reference is not None:
-        some = [views.cameras(number) for number in range(min(100, len(items)))]
-        metrics["accuracy_chance"] = reconstruction.chance(reconstruction.as_tensor(some))
+        cameras = np.concatenate([views.cameras(number) for number in range(min(100, len(items)))])
+        metrics["accuracy_chance"] = reconstruction.chance(torch.from_numpy(cameras))
         tables["canonical_rotation"] = reference.tolist()
     return Evaluation(metrics=metrics, tables=tables, arrays=arrays)
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.geometry import about, multiply, quaternion_from_campos
+from trainer.reconstruction import Row, chance, compare, summary, tables
+
+
+def row(
+    category: int, precision: float, coverage: float, *errors: float, winners: tuple[int, ...] = ()
+) -> Row:
+    error_deg = np.array(errors, np.float32) if errors else None
+    return Row(
+        category=category, precision=precision, coverage=coverage, error_deg=error_deg,
+        winners=winners,
+    )  # fmt: skip
+
+
+ROWS = [
+    row(0, 1.0, 2.0, 5, 10, 175, winners=(0, 3, 3)),
+    row(0, 3.0, 4.0, 29.9, 30.0, 31, winners=(3, 3, 0)),
+    row(2, 5.0, 0.0, 1, 2, 3, winners=(3, 3, 3)),
+]
+
+
+def test_of_clouds_from_several_views_the_mean_counts() -> None:
+    """The vector of models.md, section 8: precision .5 and coverage 1.333333."""
+    a = torch.tensor([[0.0, 0, 0], [1, 0, 0]])
+    b = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 3, 0]])
+
+    assert compare(torch.stack([a]), b) == pytest.approx((50, 400 / 3))
+    assert compare(torch.stack([a, b[:2]]), b) == pytest.approx((25, (400 / 3 + 100) / 2))
+
+
+def test_shapes_count_alike_and_poses_view_by_view() -> None:
+    told = summary(ROWS)
+
+    assert told["precision"] == 3 and told["coverage"] == 2 and told["chamfer"] == 5
+    assert told["accuracy"] == pytest.approx(6 / 9)  # below 30, not at it
+    assert told["median_deg"] == 10
+
+
+def test_where_poses_are_told_there_is_nothing_about_them() -> None:
+    assert set(summary([row(0, 1, 1)])) == {"chamfer", "precision", "coverage"}
+    assert set(tables([row(0, 1, 1)], ["cars"])) == {"categories"}
+
+
+def test_tables_have_each_category_the_errors_and_the_winners() -> None:
+    found = tables(ROWS, ["cars", "chairs", "lamps"])
+
+    assert list(found["categories"]) == ["cars", "lamps"]
+    assert found["categories"]["cars"]["shapes"] == 2
+    assert found["categories"]["cars"]["chamfer"] == 5
+    assert found["categories"]["lamps"]["accuracy"] == 1
+    assert found["error_deg"]["edges"][:3] == [0, 10, 20]
+    assert found["error_deg"]["views"][0] == 4 and found["error_deg"]["views"][-1] == 1
+    assert sum(found["error_deg"]["views"]) == 9
+    assert found["winners"] == [2, 0, 0, 7]
+
+
+def test_chance_is_what_poses_of_other_views_reach() -> None:
+    one = quaternion_from_campos(torch.tensor([1.0, -2, 0.5], dtype=torch.float64))
+    turned = [multiply(one, about((0, 1, 0), degrees)) for degrees in (0, 20, 90)]
+
+    assert chance(torch.stack(turned)) == pytest.approx(1 / 3)  # one pair of three is near
+    assert chance(torch.stack([one, -one, one])) == 1

@@ -109,7 +109,7 @@ def test_a_folder_without_photos_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_broken_photo_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
 
-    with pytest.raises(DatasetRefused, match="broken.jpg"):
+    with pytest.raises(DatasetRefused, match=r"broken.jpg"):
         backgrounds.backgrounds(str(tmp_path)).draw(rng(), 8)
 
 

@@ -202,7 +202,9 @@ def test_a_run_goes_on_with_its_snapshot_when_the_dataset_has_grown(job, tmp_pat
 
 
 def test_a_folder_without_a_run_says_what_makes_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no run in .*: it has no job.json; `farm submit t"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no run in .*: it has no job.json; `farm submit t"
+    ):
         Run(tmp_path)
 
 

@@ -32,6 +32,9 @@ def imported_by(statement: str) -> set[str]:
         ("import renderer.jobs.render", {"numpy", "bpy", "torch", "celery", "redis"}),
         ("import renderer.shards, renderer.camera", {"bpy", "torch", "celery", "redis", "trimesh"}),
         ("import renderer.sample, renderer.dataset", {"torch", "celery", "redis", "bpy"}),
+        ("import trainer.jobs.train, trainer.jobs.evaluate", {"numpy", "torch", "celery", "redis"}),
+        ("import trainer.run, trainer.data", {"torch", "celery", "redis", "bpy"}),
+        ("import trainer.start, trainer.loop, trainer.measure", {"celery", "redis", "bpy"}),
     ],
 )
 def test_heavy_packages_stay_at_the_edge(statement: str, absent: set[str]) -> None:

@@ -27,7 +27,7 @@ EXITS = {
 
 def main() -> int:
     # Before numpy: its OpenBLAS starts a thread per core. torch gets its own number later.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("FARM_THREADS", "1"))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = sys.argv[1:]
     if not words:
         from farm.child import serve

@@ -69,7 +69,7 @@ def steady(device: torch.device, threads: int) -> None:
 
 def threads(processes: int = 1) -> int:
     """How many each of several processes on this machine may have."""
-    return max(1, int(os.environ.get("FARM_THREADS") or cores()) // processes)
+    return max(1, (int(os.environ.get("FARM_THREADS") or 0) or cores()) // processes)
 
 
 def loaders(device: torch.device, wanted: int | None, processes: int = 1) -> int:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 BLENDER_S = 180  # a cold disk, a first GPU kernel
+TORCH_S = 180
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
-    """What this machine can do: Blender, device, Redis, disk, versions.
+    """What this machine can do: Blender, torch, devices, Redis, disk, versions.
 
     farm doctor
     """
@@ -30,6 +31,7 @@ class Doctor:
         checks = {
             "machine": _machine(),
             "blender": _blender(settings),
+            **_torch(settings),
             "redis": _redis(settings),
             "disk": _disk(settings),
             "versions": _versions(),
@@ -69,29 +71,55 @@ def _machine() -> Facts:
     }  # fmt: skip
 
 
-def _blender(settings: Any) -> Facts:
-    """What `python -m renderer doctor` says, in a process of its own: Blender may well crash."""
+def _ask(settings: Any, package: str, name: str, most_s: float) -> Facts:
+    """What `python -m PACKAGE doctor` says, in a process of its own: it may well crash."""
     import subprocess
 
     environment = {**os.environ, **settings.environment()}
     try:
         found = subprocess.run(
-            [sys.executable, "-m", "renderer", "doctor"],
-            capture_output=True, text=True, timeout=BLENDER_S, env=environment,
+            [sys.executable, "-m", package, "doctor"],
+            capture_output=True, text=True, timeout=most_s, env=environment,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return {"ok": False, "text": f"Blender did not answer within {BLENDER_S} s"}
+        return {"ok": False, "text": f"{name} did not answer within {most_s:g} s"}
     lines = found.stdout.strip().splitlines()
     try:
         facts = json_.loads(lines[-1])
         assert isinstance(facts, dict)
     except (IndexError, ValueError, AssertionError):
         why = (found.stderr.strip().splitlines() or [f"exit code {found.returncode}"])[-1]
-        return {"ok": False, "text": f"Blender cannot be started: {why}"}
+        return {"ok": False, "text": f"{name} cannot be started: {why}"}
     if not facts.get("ok"):
         reason = str(facts.get("reason", "it does not say why"))
         return {**facts, "ok": False, "text": reason}
+    return facts
+
+
+def _torch(settings: Any) -> dict[str, Facts]:
+    """What a trainer worker would have here; nothing where the train extra is not installed."""
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    facts = _ask(settings, "trainer", "torch", TORCH_S)
+    if not facts["ok"]:
+        return {"torch": facts}
+    device = facts["device"]
+    text = f"{facts['versions']['torch']}, trains on {device['kind']}"
+    if device["kind"] == "cuda":
+        text += f" ({', '.join(facts['gpus'])})"
+    else:
+        text += f" with {facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
+    return {"torch": {**facts, "text": f"{text} in {facts['precision']}"}}
+
+
+def _blender(settings: Any) -> Facts:
+    """What Blender finds here."""
+    facts = _ask(settings, "renderer", "Blender", BLENDER_S)
+    if not facts["ok"]:
+        return facts
     device = facts.get("device") or {}
     text = f"{facts.get('blender')}, renders on {device.get('kind')} ({device.get('name')})"
     if device.get("why"):

@@ -27,6 +27,9 @@ and may have
 
     BEST = "name"           the metric of the validation split that `best` goes by ("-name": lower
                             is better); without it the last checkpoint counts as best
+    backbone(config, network) -> (name, module)
+                            the part of a fresh network that torchvision's weights of that name
+                            fit: what `--weights imagenet` fills
     report(config, evaluation, folder) -> [(file name, caption), ...]
                             pictures for `farm report`, written into the folder by trainer.plots
 """

@@ -66,10 +66,11 @@ def tables(rows: Sequence[Row], categories: Sequence[str]) -> dict[str, Any]:
     if len(errors):
         # Symmetric shapes have a second heap at 180 degrees, which a median does not show.
         counts, edges = np.histogram(errors, BINS, (0, 180))
-        found["error_deg"] = {"edges": edges.tolist(), "views": counts.tolist()}
+        found["pose_error_deg"] = {"edges": edges.tolist(), "counts": counts.tolist()}
     winners = [winner for row in rows for winner in row.winners]
     if winners:
-        found["winners"] = np.bincount(winners).tolist()
+        counts = np.bincount(winners)
+        found["winners"] = {"candidate": list(range(len(counts))), "views": counts.tolist()}
     return found
 
 

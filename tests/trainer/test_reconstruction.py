@@ -54,10 +54,10 @@ def test_tables_have_each_category_the_errors_and_the_winners() -> None:
     assert found["categories"]["cars"]["shapes"] == 2
     assert found["categories"]["cars"]["chamfer"] == 5
     assert found["categories"]["lamps"]["accuracy"] == 1
-    assert found["error_deg"]["edges"][:3] == [0, 10, 20]
-    assert found["error_deg"]["views"][0] == 4 and found["error_deg"]["views"][-1] == 1
-    assert sum(found["error_deg"]["views"]) == 9
-    assert found["winners"] == [2, 0, 0, 7]
+    assert found["pose_error_deg"]["edges"][:3] == [0, 10, 20]
+    assert found["pose_error_deg"]["counts"][0] == 4 and found["pose_error_deg"]["counts"][-1] == 1
+    assert sum(found["pose_error_deg"]["counts"]) == 9
+    assert found["winners"] == {"candidate": [0, 1, 2, 3], "views": [2, 0, 0, 7]}
 
 
 def test_chance_is_what_poses_of_other_views_reach() -> None:

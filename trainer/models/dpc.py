@@ -55,7 +55,9 @@ BEST = "-chamfer"
 SLOPE = 0.2
 """Of leaky ReLUs below 0."""
 SHOWN = 12
-"""Predictions that a report shows."""
+"""Predictions that a report shows ..."""
+ORBITS = 3
+"""... and of how many it has a film."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -583,17 +585,17 @@ def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[s
         found.append(
             ("predictions.png", "Clouds predicted from one view, at their predicted poses")
         )
-        for n in range(min(4, len(arrays["cloud"]))):
+        for n in range(min(ORBITS, len(arrays["cloud"]))):
             film = f"orbit-{n}.gif"
             pair = [arrays["cloud"][n], arrays["cloud_true"][n]]
             clouds.orbit_gif(folder / film, pair, [colours[n], None])
             found.append((film, "Predicted cloud and true one"))
     if "error_deg" in arrays:
         plots.histogram(
-            folder / "pose-errors.png", arrays["error_deg"].ravel(), 36,
+            folder / "pose_error_deg.png", arrays["error_deg"].ravel(), 36,
             name="pose error (degrees)", limits=(0, 180), marks={"30 degrees": ACCURATE_DEG},
         )  # fmt: skip
         found.append(
-            ("pose-errors.png", "Errors of pose: symmetric shapes have a second peak at 180")
+            ("pose_error_deg.png", "Errors of pose: symmetric shapes have a second peak at 180")
         )
     return found

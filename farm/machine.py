@@ -64,15 +64,16 @@ def gpus() -> tuple[str, ...]:
 def slots(role: str, wanted: int | None = None) -> list[Slot]:
     """The workers of one role that suit this machine.
 
-    One for each GPU, where there are some. Else, for rendering, one single-threaded worker for
-    each core (many small frames: two processes of one thread beat one of two); for other roles
-    one with all cores. `wanted` overrides the number; memory bounds it at about 1 GB for each.
+    One for each GPU, where there are some; fewer that train have several, for one run on all of
+    them. Else, for rendering, one single-threaded worker for each core (many small frames: two
+    processes of one thread beat one of two); for training one with all cores. `wanted` overrides
+    the number; memory bounds it at about 1 GB for each.
     """
     count = cores()
     if gpus():
         number = wanted or len(gpus())
         threads = max(1, count // number)
-        cards = [{"CUDA_VISIBLE_DEVICES": str(i % len(gpus()))} for i in range(number)]
+        cards = [{"CUDA_VISIBLE_DEVICES": _cards(role, i, number)} for i in range(number)]
     else:
         fits = max(1, int(memory_mb() // WORKER_MB))
         number = wanted or min(1 if role == "train" else count, fits)
@@ -83,3 +84,11 @@ def slots(role: str, wanted: int | None = None) -> list[Slot]:
         Slot(str(i), {"FARM_THREADS": str(threads), "FARM_MEMORY_MB": str(share), **card})
         for i, card in enumerate(cards)
     ]
+
+
+def _cards(role: str, worker: int, workers: int) -> str:
+    """The GPUs of one of several workers."""
+    count = len(gpus())
+    if role == "train" and workers < count:
+        return ",".join(str(card) for card in range(count) if card % workers == worker)
+    return str(worker % count)

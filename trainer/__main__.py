@@ -161,7 +161,7 @@ class Terminal:
 
     def progress(self, at: str = "", **_: Any) -> None:
         now = time.monotonic()
-        if now - self._told < (0.5 if self._live else self.EVERY_S):
+        if not at or now - self._told < (0.5 if self._live else self.EVERY_S):
             return
         self._told = now
         text = f"step {self._steps}  {at}" if self._steps else at

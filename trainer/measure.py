@@ -72,7 +72,7 @@ def _measured(job: Job, run: Run, snapshot: Snapshot, lease: Any) -> tuple[Evalu
         on,
         device.loaders(on, job.loaders),
         channels_last,
-        lambda said: lease.progress(at=said),
+        lambda said: lease.progress(**({} if said is None else {"at": said})),
         job.split,
     )
     precision = device.autocast(device.precision(run.job.precision, on), on)

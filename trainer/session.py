@@ -36,10 +36,10 @@ class Kept:
 class Session:
     """Everything the loop works with. Each process of a run has one.
 
-    say  is told in a few words of what takes long beside the steps
+    say  is told in a few words of what takes long beside the steps; None: it goes on
     """
 
-    def __init__(self, run: Run, world: World, say: Callable[[str], None]):
+    def __init__(self, run: Run, world: World, say: Callable[[str | None], None]):
         job, self.run, self.world, self.say = run.job, run, world, say
         self.job, self.model, self.config = job, run.model, run.config
         self.steps: int = self.config.steps
@@ -213,12 +213,17 @@ def measure(
 
 
 def make_tools(
-    to: torch.device, workers: int, channels_last: bool, say: Callable[[str], None], split: str
+    to: torch.device,
+    workers: int,
+    channels_last: bool,
+    say: Callable[[str | None], None],
+    split: str,
 ) -> Tools:
     """What an evaluation is lent."""
 
     def batches(examples: Any, batch: int) -> Iterator[dict[str, Any]]:
         for each in loader.ordered(examples, batch=batch, workers=workers):
+            say(None)  # the farm sees that it goes on, also where a model says nothing
             yield device.send(each, to, channels_last)
 
     def progress(done: int = 0, total: int = 0, **_: Any) -> None:

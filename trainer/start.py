@@ -102,10 +102,10 @@ class Teller:
         self._steps = done
         self.say(words(line))
 
-    def say(self, text: str) -> None:
-        """In a few words, what it is at."""
+    def say(self, text: str | None) -> None:
+        """In a few words, what it is at; None: it goes on."""
         if self._world.first:
-            self._lease.progress(at=text)
+            self._lease.progress(**({} if text is None else {"at": text}))
 
 
 def words(line: Mapping[str, Any]) -> str:

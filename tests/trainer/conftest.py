@@ -60,7 +60,7 @@ class Quiet:
         self.steps += units["steps"]
 
     def progress(self, at: str = "") -> None:
-        self.said.append(at)
+        self.said += [at] if at else []
 
     def commit(self) -> None: ...
 

@@ -27,6 +27,7 @@ Options of the model follow those of the job. The same line again goes on where 
 
     farm submit train --model rotationnet --data data/cars data/chairs --out runs/rn
     farm submit train --model rotationnet --help      with that model's options"""
+MOST = 4  # figures in a run's summary; evaluate has them all
 CHECK_S = 300  # importing torch from a cold disk takes a minute
 
 
@@ -128,7 +129,7 @@ class Scanned:
 
 
 def resolve(job: Job, cwd: Path) -> Job:
-    """The job with full paths, a folder and, where torch is there, the preset's number of steps.
+    """The job with full paths, a folder and the preset's number of steps.
 
     Raises ValueError for a model or option that is not, and where --no-resume finds a run.
     """
@@ -154,7 +155,12 @@ def resolve(job: Job, cwd: Path) -> Job:
     if has_torch():
         from trainer.run import configure
 
-        job = dataclasses.replace(job, steps=configure(job).steps)
+        return dataclasses.replace(job, steps=configure(job).steps)
+    if job.steps is None:
+        from trainer.catalogue import entry
+
+        presets = {preset.name: preset.steps for preset in entry(job.model).presets}
+        return dataclasses.replace(job, steps=presets.get(job.preset))
     return job
 
 
@@ -237,10 +243,11 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
     where = short(job.folder)
     done = dones[0]
-    told = ", ".join(f"{name} {value:.4g}" for name, value in done.metrics.items())
+    told = [f"{name} {value:.4g}" for name, value in done.metrics.items()]
     lines = [f"{where}: {done.steps} steps in {done.seconds:.0f} s"]
     if told:
-        lines.append(f"  best on val   {told}")
+        more = f" and {len(told) - MOST} more" if len(told) > MOST else ""
+        lines.append(f"  on val        {', '.join(told[:MOST])}{more}")
     data = " ".join(short(Path(folder)) for folder in job.data)
     lines += [
         f"  how good      farm submit evaluate --run {where} --data {data} --split test",

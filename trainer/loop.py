@@ -57,6 +57,7 @@ def train(session: Session, tell: Callable[[int, Mapping[str, Any]], None]) -> d
                     kept = s.validate(kept, done, tracker)
                 late = s.world.first and time.monotonic() - saved > CHECKPOINT_S
                 if rhythm.validates(done) or late:
+                    s.refuse_bad_weights(done, window.latest)
                     s.save(kept, done, tracker)
                     saved = time.monotonic()
                 window.begin()
@@ -96,6 +97,8 @@ class Window:
     losses: list[Tensor] = field(default_factory=list)
     values: dict[str, list[Tensor]] = field(default_factory=dict)
     keys: list[list[str]] = field(default_factory=list)
+    latest: list[str] = field(default_factory=list)
+    """Keys of the last batch."""
     images: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -107,7 +110,8 @@ class Window:
         self.losses.append(loss.detach())
         for name, value in values.items():
             self.values.setdefault(name, []).append(torch.as_tensor(value).detach())
-        self.keys.append([str(key) for key in batch.get("key", ())])
+        self.latest = [str(key) for key in batch.get("key", ())]
+        self.keys.append(self.latest)
         self.images += count_images(batch)
 
     def close(self, session: Session, done: int) -> dict[str, float]:
@@ -115,16 +119,16 @@ class Window:
 
         Raises NotFinite for the first step whose loss is no number.
         """
-        series = {"loss": self.losses, **self.values}
-        flat = torch.stack([v.float() for values in series.values() for v in values])
+        series, device = {"loss": self.losses, **self.values}, session.device
+        flat = torch.stack([v.float().to(device) for some in series.values() for v in some])
         mine = flat[: len(self.losses)].tolist()
-        all_ = iter(session.world.mean(flat.to(session.device)).tolist())
-        means = {name: [next(all_) for _ in values] for name, values in series.items()}
-        for place, (loss, everywhere) in enumerate(zip(mine, means["loss"], strict=True)):
-            if not math.isfinite(everywhere):  # with several processes, maybe another one's
+        everywhere = iter(session.world.mean(flat).tolist())
+        means = {name: [next(everywhere) for _ in values] for name, values in series.items()}
+        for place, (ours, loss) in enumerate(zip(mine, means["loss"], strict=True)):
+            if not math.isfinite(loss):
                 step = done - len(mine) + place + 1
-                keys = [] if math.isfinite(loss) else self.keys[place]
-                raise NotFinite(step, everywhere, keys, session.last_checkpoint)
+                keys = [] if math.isfinite(ours) else self.keys[place]  # another process tells them
+                raise NotFinite(step, loss, keys, session.last_checkpoint)
         seconds = max(1e-9, time.monotonic() - self.began)
         told = {"images_per_s": round(self.images * session.world.size / seconds, 2)}
         told |= {name: math.fsum(values) / len(values) for name, values in means.items()}

@@ -16,6 +16,7 @@ import dataclasses
 import fcntl
 import functools
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from trainer.jobs.train import JOB_FIELDS, NOT_IDENTITY, Job
 
 if TYPE_CHECKING:
     from trainer.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
@@ -154,6 +157,8 @@ class Run:
                 raise InUse(
                     f"{self.folder} is in use by {path.read_text() or 'another process'}"
                 ) from None
+            except OSError as error:  # a network folder without locks: leases are all there is
+                log.warning("no lock folder=%s error=%s", self.folder, error)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -174,7 +179,7 @@ def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
     try:
         note = atomic.read_json(folder / JOB, VERSION)
     except (FileNotFoundError, NotADirectoryError):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(map(_foreign, folder.iterdir()))):
             raise ValueError(f"{folder} is in use and is not a run; choose another --out") from None
         note = {"version": VERSION, "job": identity(job)}
         atomic.write_json(folder / JOB, note)
@@ -183,6 +188,11 @@ def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
     if not (folder / DATA).exists():
         atomic.write_json(folder / DATA, snapshot)
     return Run(folder)
+
+
+def _foreign(path: Path) -> bool:
+    """Whether it is anything but a job.json that somebody writes, or wrote when he was killed."""
+    return not path.match(f".{JOB}.*.part")
 
 
 def identity(job: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from trainer import atomic, chance, checkpoint, device, distributed, loader, weights
 from trainer.distributed import World
+from trainer.errors import NotFinite
 from trainer.models import Evaluation, Tools
 from trainer.run import RUN, VERSION, Run
 from trainer.tracker import Silent, Tracker
@@ -53,7 +54,8 @@ class Session:
         self.snapshot = run.snapshot()
         chance.begin(job.seed)
         network: nn.Module = self.model.build(self.config, self.snapshot.facts)
-        weights.fill(network, job.weights, self.model, self.config)
+        if not checkpoint.saved(run.checkpoints):
+            weights.fill(network, job.weights, self.model, self.config)
         network = distributed.synchronized(network.to(self.device), world, self.device)
         if self.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -129,6 +131,12 @@ class Session:
             self.model, self.config, self.network, self.snapshot, split, tools, self.autocast(),
             self.job.seed,
         )  # fmt: skip
+
+    def refuse_bad_weights(self, done: int, keys: Sequence[str]) -> None:
+        """Raise NotFinite before a network is kept that a gradient has spoilt."""
+        for parameter in self.network.parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise NotFinite(done, math.nan, keys, self.last_checkpoint)
 
     def save(self, kept: Kept, done: int, tracker: Tracker | Silent) -> None:
         """Write a checkpoint."""

@@ -109,3 +109,51 @@ def test_kill_9_of_the_first_process_ends_all_and_the_same_line_goes_on(blocks, 
     ]
     assert losses[0] == losses[1]
     assert Run(killed).about["starts"][1]["step"] >= 6
+
+
+NORMS = """
+import sys
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import nn
+from trainer import distributed
+
+rank, size, folder, device = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+device = torch.device(device)
+world = distributed.World(rank=rank, size=size)
+if size > 1:  # gloo, because NCCL wants a GPU for each process
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+torch.manual_seed(0)
+network = nn.Sequential(
+    nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4)
+).to(device)
+network = distributed.synchronized(network, world, device)
+wrapped = distributed.wrap(network, world, device)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+losses = []
+for step in range(5):
+    chance = torch.Generator().manual_seed(step)
+    images = torch.randn(8, 3, 8, 8, generator=chance)
+    labels = torch.randint(4, (8,), generator=chance)
+    mine = slice(rank * 8 // size, (rank + 1) * 8 // size)
+    loss = nn.functional.cross_entropy(wrapped(images[mine].to(device)), labels[mine].to(device))
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    losses.append(world.mean(loss.detach()))
+if rank == 0:
+    save_file({"losses": torch.stack(losses).cpu()}, f"{folder}/{size}.safetensors")
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch synchronizes norms on GPUs only")
+def test_batch_norms_of_several_processes_take_their_statistics_together(tmp_path):
+    for size in (1, 2):
+        words = [[str(rank), str(size), str(tmp_path), "cuda:0"] for rank in range(size)]
+        processes = [subprocess.Popen([sys.executable, "-c", NORMS, *each]) for each in words]
+        assert [process.wait(180) for process in processes] == [0] * size
+
+    one, two = (load_file(tmp_path / f"{size}.safetensors")["losses"] for size in (1, 2))
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-5)

@@ -144,6 +144,20 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_keys_and_checkpoint(
     assert Run(tmp_path / "run").metrics()[-1]["step"] == 16
 
 
+def test_weights_that_a_gradient_has_spoilt_are_never_a_checkpoint(
+    blocks, tmp_path, doubles, quiet
+):
+    wanted = job(blocks, tmp_path / "run", steps=30, spoil_at=18)  # a checkpoint is due after it
+
+    with pytest.raises(NotFinite) as stopped:
+        start.train(wanted, quiet)
+
+    assert stopped.value.step == 18 and len(stopped.value.keys) == 4
+    kept = Run(tmp_path / "run").checkpoint("last")
+    assert kept.step == 15
+    assert all(bool(tensor.isfinite().all()) for tensor in kept.tensors().values())
+
+
 def test_without_a_validation_split_the_last_checkpoint_is_the_best(tmp_path, doubles, quiet):
     from tests.trainer.datasets import make_dataset
 

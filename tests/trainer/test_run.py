@@ -75,6 +75,13 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(job, snapshot):
     assert [path.name for path in job.folder.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_claim_that_was_killed_left_is_no_obstacle(job, snapshot):
+    job.folder.mkdir()
+    (job.folder / ".job.json.x1y2.part").write_text('{"ver')
+
+    assert claim(job, snapshot).job.model == "double"
+
+
 def test_no_resume_refuses_a_folder_that_holds_a_run(job, snapshot, tmp_path):
     claim(job, snapshot)
 

@@ -45,6 +45,8 @@ class Config:
     """Of the pictures, from the moment's generator."""
     nan_at: int | None = None
     """Step (finished ones count) whose loss is no number."""
+    spoil_at: int | None = None
+    """Step whose loss is a number, and whose gradient is none."""
     seconds: float = 0.0
     """Work in each step."""
 
@@ -114,6 +116,8 @@ def loss(config: Config, network: nn.Module, batch: Any, moment: Any) -> Any:
     value = F.cross_entropy(scores, batch["category"])
     if config.nan_at == moment.step + 1:
         value = value * math.nan
+    if config.spoil_at == moment.step + 1:
+        value = value + torch.sqrt(0 * scores.sum())
     right = (scores.argmax(1) == batch["category"]).float().mean()
     return value, {"accuracy": right}
 

@@ -130,7 +130,7 @@ def rank(spec: str) -> int:
     try:
         job = kinds.read(Job, Path(spec).read_text(), spec)
         world = distributed.here()
-        came = start.work(Run(job.folder), world, pipe)
+        came = start.work(Run(job.folder, job), world, pipe)
         if world.first:
             pipe.result(came)
         return os.EX_OK

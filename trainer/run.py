@@ -75,10 +75,13 @@ class Evaluated:
 class Run:
     """A run that was claimed.
 
+    job  as it is computed now; without it as its folder remembers it, which does not keep what
+         the results do not depend on: device, loaders ...
+
     Raises FileNotFoundError where there is none; ValueError for a file that cannot be read.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, job: Job | None = None):
         self.folder = Path(folder)
         try:
             note = atomic.read_json(self.folder / JOB, VERSION)
@@ -86,7 +89,7 @@ class Run:
             raise FileNotFoundError(
                 f"no run in {self.folder}: it has no {JOB}; `farm submit train` makes one"
             ) from None
-        self.job: Job = kinds.read(Job, json.dumps(note["job"]), str(self.folder / JOB))
+        self.job: Job = job or kinds.read(Job, json.dumps(note["job"]), str(self.folder / JOB))
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -187,7 +190,7 @@ def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
         raise ValueError(_another(folder, note["job"], identity(job)))
     if not (folder / DATA).exists():
         atomic.write_json(folder / DATA, snapshot)
-    return Run(folder)
+    return Run(folder, job)
 
 
 def _foreign(path: Path) -> bool:

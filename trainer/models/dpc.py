@@ -81,20 +81,21 @@ class Config:
     candidates: int = 4
     """Cameras guessed for each picture, when unsupervised; 1: no ensemble, no student."""
     sigma_start: float = 3.0
-    """Blur of the grid in voxels at the beginning ..."""
+    """Blur of the grid at the beginning, voxels; linear to the end."""
     sigma_end: float = 0.2
-    """... and at the end; linear between."""
+    """Blur of the grid at the end, voxels."""
     keep: float = 0.07
     """Share of the points that are projected at the beginning; linear to all at the end."""
     silhouette_weight: float = 1.0
+    """Of the loss of outlines."""
     depth_weight: float = 0.0
     """Of the loss of depth maps; needs the pass depth."""
     max_depth: float = MAX_DEPTH
-    """Of the background in depth maps, diagonals.  Nearer than the published 10, the inside of an
-    outline counts for more against its border."""
+    """Of the background in depth maps, diagonals; the nearer, the more the inside counts."""
     colour_weight: float = 0.0
     """Of the loss of coloured pictures; above 0 the points have colours."""
     student_weight: float = 20.0
+    """Of the loss of the student, which learns the winners' cameras."""
     lr: float = 1e-4
     """Learning rate of Adam."""
     final_lr: float = 1.0

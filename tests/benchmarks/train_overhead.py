@@ -64,6 +64,7 @@ def measure(
                  "--data", str(folder / "data"), "--out", str(out), "--steps", str(options.steps)],
     }[how]  # fmt: skip
     environment = {
+        "FARM_THREADS": "1",  # two threads that wait for each other measure what else runs
         **os.environ,
         "FARM_HOME": str(folder / f"home-{number}"),
         "FARM_MODEL_PACKAGES": "trainerdouble.models",

@@ -18,7 +18,7 @@ from trainer.metrics import nearest_places
 
 MAX_DISTANCE = 0.2
 """Between a point and its partner, in diagonals of the shape."""
-POINTS = 1024
+POINTS = 512
 """Of each cloud, predicted and true, that are brought together; they lie in no order."""
 ITERATIONS = 30
 TOLERANCE = 1e-6

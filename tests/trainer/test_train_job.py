@@ -63,7 +63,9 @@ def test_a_line_trains_and_another_says_how_good_it_is(farm, undisturbed):
     process = farm.start(*line)
     with farm.store() as store:
         _wait(lambda: any("images/s" in worker.item for worker in store.workers(5)), 60)
-        view = store.view(store.jobs()[-1].id)
+        (job,) = (job.id for job in store.jobs())
+        _wait(lambda: store.view(job).made.get("steps"), 60)
+        view = store.view(job)
     trained = farm.end(process, 90)
     assert trained.returncode == 0, trained.stderr
     evaluated = farm.run("submit", "evaluate", "--run", "runs/plain", "--json", timeout_s=90)

@@ -25,9 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer import storage
-from renderer.members import PASSES, decode_member, pixels_hash, view_name
+from renderer.content import describe_view
+from renderer.members import PASSES, decode_member, encode_image, pixels_hash, view_name
+from renderer.storage import canonical_json
 
-__all__ = ["VERSION", "Dataset", "Sample", "View", "decode_member", "pixels_hash"]
+__all__ = [
+    "VERSION",
+    "Dataset",
+    "Sample",
+    "View",
+    "canonical_json",
+    "decode_member",
+    "describe_view",
+    "encode_image",
+    "pixels_hash",
+    "view_name",
+]
 
 VERSION = 1
 INDEX, JOB, STAGING = "dataset.json", "job.json", ".staging"

@@ -1,0 +1,315 @@
+"""A dataset that a trainer job makes: whose folder it is, its shards, and its index.
+
+    claim(folder, "stylize", job, shapes=..., parent=...)  prepare: job.json, before all else
+    shards.stage(staging(folder, name), record, log)       run: keep what is finished
+    write(folder, name, keys, failed)                      run: log, shard, then side-car
+    written(folder, name)                                  done: what storage says of a shard
+    publish(folder, done, complete, ...)                   publish: dataset.json
+
+Datasets have one format, whoever makes them: docs/format.md.  Nothing heavy is imported at the
+top, so that a job file may take its dataclasses from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer import atomic
+
+if TYPE_CHECKING:
+    from renderer.shards import Record
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """One item that is not in the dataset."""
+
+    id: str
+    failure_class: str
+    reason: str
+    tries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A shard that is on storage."""
+
+    name: str
+    """train-000000"""
+    keys: tuple[str, ...]
+    images: int
+    """`rgba` members"""
+    bytes: int
+    sha256: str
+    failed: tuple[Failed, ...]
+    created_with: str
+    """JSON list of the versions and devices that its samples were made with."""
+
+    def entry(self) -> dict[str, Any]:
+        """Its line in the index."""
+        return {
+            "name": f"{self.name}.tar",
+            "split": self.name.rpartition("-")[0],
+            "samples": len(self.keys),
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+def identity(job: Any, left_out: Iterable[str] = ()) -> dict[str, Any]:
+    """What of a job decides its dataset, as JSON; `out` never does: a folder elsewhere holds the
+    same dataset."""
+    fields = dataclasses.asdict(job)
+    kept = {n: v for n, v in fields.items() if n not in {"out", *left_out}}
+    found: dict[str, Any] = json.loads(json.dumps(kept, allow_nan=False))
+    return found
+
+
+def claim(
+    folder: Path,
+    kind: str,
+    job: Mapping[str, Any],
+    *,
+    shapes: Sequence[Mapping[str, Any]],
+    parent: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Make the folder ours by writing job.json, or find that it is.
+
+    job     its identity
+    shapes  what the samples are to be of: at least {"key"} each
+    parent  what the dataset is made from, as the index will name it
+    more    further fields of job.json, such as `origins`
+
+    Raises ValueError, naming what differs, when it is another's or its parent has changed since.
+    """
+    wanted = {
+        "version": VERSION,
+        "kind": kind,
+        "job": dict(job),
+        "parent": parent,
+        "shapes": list(shapes),
+        **more,
+    }
+    wanted = json.loads(json.dumps(wanted, allow_nan=False))
+    there = owner(folder)
+    if there is None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
+        atomic.write_json(folder / "job.json", wanted)
+        return
+    if there.get("kind") != kind or there.get("job") != wanted["job"]:
+        told = _difference(kind, wanted["job"], there)
+        raise ValueError(f"{folder} holds another job's dataset ({told}); choose another --out")
+    if there != wanted:
+        raise ValueError(
+            f"what {folder} was begun with has changed since ({_change(there, wanted)}); "
+            "put it back, or choose another --out"
+        )
+
+
+def owner(folder: Path) -> dict[str, Any] | None:
+    """The folder's job.json; None where it has none. Raises ValueError for another version."""
+    try:
+        return atomic.read_json(folder / "job.json", VERSION)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def check_room(folder: Path, needed: float) -> None:
+    """Raises ValueError when the disk is too small for so many bytes."""
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise ValueError(
+            f"{folder} will need about {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free "
+            "there; choose another --out"
+        )
+
+
+# --- a shard -----------------------------------------------------------------------------------
+
+
+def staging(folder: Path, name: str) -> Path:
+    """Where the finished samples of an unfinished shard wait: see renderer.shards.stage."""
+    return folder / ".staging" / name
+
+
+def write(
+    folder: Path, name: str, keys: Sequence[str], failed: Sequence[Failed], seconds: float = 0.0
+) -> Shard:
+    """Write a shard of the samples that are staged, in this order, and forget the stage.
+
+    The log of each sample, as it was staged, has `created_with`.
+    """
+    from renderer import shards
+
+    tar, waiting = folder / f"{name}.tar", staging(folder, name)
+
+    def log(samples: Mapping[str, Any]) -> None:
+        note = {
+            "version": VERSION,
+            "host": socket.gethostname(),
+            "seconds": round(seconds, 3),
+            "samples": samples,
+        }
+        atomic.write_json(shards.log_path(tar), note)
+
+    told = [
+        {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
+        for f in sorted(failed, key=lambda f: f.id)
+    ]
+    shards.write_shard(folder, name, _logged(_staged(waiting, keys), log), told)
+    shutil.rmtree(waiting, ignore_errors=True)
+    found = written(folder, name)
+    assert found is not None, "the shard was just written"
+    return found
+
+
+def written(folder: Path, name: str) -> Shard | None:
+    """What storage says of a shard; None where it is missing or not whole."""
+    from renderer import shards
+
+    tar = folder / f"{name}.tar"
+    try:
+        sidecar = shards.read_versioned(shards.sidecar_path(tar))
+        log = atomic.read_json(shards.log_path(tar), VERSION)
+        size = tar.stat().st_size
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    samples = sidecar["samples"]
+    return Shard(
+        name=name,
+        keys=tuple(sample["key"] for sample in samples),
+        images=sum(member.endswith(".rgba.png") for s in samples for member in s["members"]),
+        bytes=size,
+        sha256=sidecar["sha256"],
+        failed=tuple(
+            Failed(id=f["id"], failure_class=f["class"], reason=f["reason"], tries=f["tries"])
+            for f in sidecar["failed"]
+        ),
+        created_with=json.dumps(
+            distinct(sample["created_with"] for sample in log["samples"].values())
+        ),
+    )
+
+
+def _staged(waiting: Path, keys: Sequence[str]) -> Iterator[Record]:
+    from renderer import shards
+
+    for key in keys:
+        record = shards.staged(waiting, key)
+        assert record is not None, f"{key} was staged and is gone"
+        yield record
+
+
+def _logged(
+    records: Iterable[Record], log: Callable[[Mapping[str, Any]], None]
+) -> Iterator[Record]:
+    """The records; after the last of them the log is written, and so before the side-car, which
+    makes the shard count."""
+    samples = {}
+    for record in records:
+        samples[record.key] = dict(record.log)
+        yield record
+    log(samples)
+
+
+# --- the index ---------------------------------------------------------------------------------
+
+
+def publish(
+    folder: Path,
+    done: Iterable[Shard],
+    complete: bool,
+    *,
+    job: Mapping[str, Any],
+    members: Sequence[str],
+    parent: Any = None,
+    conventions: Mapping[str, Any] | None = None,
+    sources: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """Rewrite the index from the shards that are on storage; returns it.
+
+    job      its identity, the same as in job.json
+    members  what every sample has, in the order in which they lie in the tar
+    """
+    from renderer import shards
+
+    ordered = sorted(done, key=lambda shard: shard.name)
+    splits: dict[str, list[str]] = {}
+    for shard in ordered:
+        if shard.keys:  # webdataset stumbles over a shard without samples
+            splits.setdefault(shard.name.rpartition("-")[0], []).append(f"{shard.name}.tar")
+    made_with = distinct(one for shard in ordered for one in json.loads(shard.created_with))
+    index = {
+        "version": shards.VERSION,
+        "complete": complete,
+        "job": dict(job),
+        "parent": parent,
+        "created_with": made_with[0] if len(made_with) == 1 else made_with,
+        "conventions": dict(shards.CONVENTIONS if conventions is None else conventions),
+        "members": list(members),
+        "splits": splits,
+        "shards": [shard.entry() for shard in ordered],
+        "sources": list(sources),
+    }
+    whole = shards.write_index(folder, index)
+    if complete:
+        shutil.rmtree(folder / shards.STAGING, ignore_errors=True)
+    return whole
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each JSON value once, in one order whatever the order of the work was."""
+    found = {json.dumps(value, sort_keys=True): value for value in values}
+    return [found[text] for text in sorted(found)]
+
+
+# --- details -----------------------------------------------------------------------------------
+
+
+def _difference(kind: str, job: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    if there.get("kind") != kind:
+        return f"of a {there.get('kind')} job"
+    before = there.get("job") or {}
+    name = next(n for n in {**before, **job} if before.get(n) != job.get(n))
+    return f"{name} {_short(before.get(name))}, not {_short(job.get(name))}"
+
+
+def _change(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first thing of job.json, beside the job, that is not as it was."""
+    was, is_ = there.get("parent") or {}, wanted.get("parent") or {}
+    for name in {**was, **is_}:
+        if was.get(name) != is_.get(name):
+            return f"{name} {_short(was.get(name))}, now {_short(is_.get(name))}"
+    before = {shape["key"]: shape for shape in there.get("shapes", ())}
+    now = {shape["key"]: shape for shape in wanted["shapes"]}
+    for word, keys in (
+        ("changed:", [k for k in before.keys() & now.keys() if before[k] != now[k]]),
+        ("gone:", before.keys() - now.keys()),
+        ("new:", now.keys() - before.keys()),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            return f"{word} {min(keys)}{more}"
+    return next(n for n in {**there, **wanted} if there.get(n) != wanted.get(n))
+
+
+def _short(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ def cores() -> int:
     except (OSError, ValueError):
         pass
     return max(1, count or 1)
+
+
+def processor() -> str:
+    """The CPU's own name, as the kernel tells it; else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def memory_mb() -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from farm.machine import cores
+from farm.machine import cores, processor
 
 Precision = contextlib.AbstractContextManager[Any]
 
@@ -37,8 +37,8 @@ def choose(wanted: str, local_rank: int = 0) -> torch.device:
 
 
 def name(device: torch.device) -> str:
-    """For people: cpu, or the GPU's own name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """For people: the GPU's own name, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
 def precision(wanted: str, device: torch.device) -> str:

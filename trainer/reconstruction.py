@@ -92,6 +92,15 @@ def chance(cameras: Tensor) -> float:
     return float((right.sum() - count) / max(1, count * (count - 1)))
 
 
+def guessed(edges_deg: NDArray[Any]) -> NDArray[np.float64]:
+    """[b] shares of rotations dealt evenly over all whose angle falls between edges [b + 1].
+
+    An angle w has density (1 - cos w) / pi. Source: Miles, On random rotations in R3, 1965.
+    """
+    angle = np.radians(edges_deg)
+    return np.asarray(np.diff(angle - np.sin(angle)) / np.pi, np.float64)
+
+
 def _errors(rows: Sequence[Row]) -> NDArray[np.float32]:
     """Of all views, sorted."""
     errors = [row.error_deg for row in rows if row.error_deg is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,13 @@ def test_a_cpu_trains_with_all_its_cores_and_renders_with_one_each(monkeypatch, 
     assert trainer.environment["FARM_THREADS"] == str(machine.cores())
     assert all(s.environment["FARM_THREADS"] == "1" for s in machine.slots("render"))
     machine.gpus.cache_clear()
+
+
+def test_a_processor_has_a_name():
+    name = machine.processor()
+
+    assert name and (
+        not Path("/proc/cpuinfo").exists()
+        or f": {name}" in Path("/proc/cpuinfo").read_text()
+        or name == platform.machine()
+    )

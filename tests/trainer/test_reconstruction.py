@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.geometry import about, multiply, quaternion_from_campos
-from trainer.reconstruction import Row, chance, compare, summary, tables
+from trainer.geometry import about, angle_deg, multiply, quaternion_from_campos
+from trainer.reconstruction import Row, chance, compare, guessed, summary, tables
 
 
 def row(
@@ -66,3 +66,14 @@ def test_chance_is_what_poses_of_other_views_reach() -> None:
 
     assert chance(torch.stack(turned)) == pytest.approx(1 / 3)  # one pair of three is near
     assert chance(torch.stack([one, -one, one])) == 1
+
+
+def test_guessed_poses_are_as_far_off_as_rotations_dealt_evenly() -> None:
+    edges = np.linspace(0, 180, 19)
+    quaternions = torch.randn(200_000, 4, generator=torch.Generator().manual_seed(0))
+    angles = angle_deg(quaternions, torch.tensor([[1.0, 0, 0, 0]])).numpy()
+
+    share = np.histogram(angles, edges)[0] / len(angles)
+
+    np.testing.assert_allclose(guessed(edges), share, atol=2e-3)
+    assert guessed(np.array([0.0, 180.0])) == pytest.approx([1.0])

@@ -592,9 +592,11 @@ def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[s
             clouds.orbit_gif(folder / film, pair, [colours[n], None])
             found.append((film, "Predicted cloud and true one"))
     if "error_deg" in arrays:
+        edges = np.linspace(0, 180, 37)
         plots.histogram(
-            folder / "pose_error_deg.png", arrays["error_deg"].ravel(), 36,
-            name="pose error (degrees)", limits=(0, 180), marks={"30 degrees": ACCURATE_DEG},
+            folder / "pose_error_deg.png", arrays["error_deg"].ravel(), edges,
+            name="pose error (degrees)", chance=reconstruction.guessed(edges),
+            marks={"30 degrees": ACCURATE_DEG},
         )  # fmt: skip
         found.append(
             ("pose_error_deg.png", "Errors of pose: symmetric shapes have a second peak at 180")

@@ -93,6 +93,11 @@ class Session:
     def version(self) -> str:
         return str(bpy.app.version_string)
 
+    @property
+    def memory(self) -> Path:
+        """A folder in memory, for what Cycles writes."""
+        return Path(self._memory.name)
+
     @contextmanager
     def shape(self, path: Path, up: str, texture_roots: Sequence[Path]) -> Iterator[Loaded]:
         """The shape of a file, loaded for as long as the block lasts.

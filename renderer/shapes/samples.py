@@ -1,4 +1,4 @@
-"""Shapes made by rule, without end: `samples/cars`, `samples/all`.
+"""Shapes made by rule, without end: `samples/cars`, `samples/all`, `samples/cars/5000`.
 
 They need no download and no licence, and are written once, in ShapeNet v2's layout:
 
@@ -30,16 +30,19 @@ USUAL = 20  # shapes of a category when nobody says how many: two minutes on two
 def find(rest: str, up: str | None, limit: int | None) -> Iterator[Candidate]:
     """The first shapes of one category, or of all in turn; made where they are not there yet.
 
-    rest    a category, singular or plural, or its synset; empty or `all` for every one
+    rest    a category, singular or plural, or its synset; empty or `all` for every one; then
+            perhaps the number of the first: `cars/5000`
     limit   how many, all categories together; None: 20 of each
 
     Raises ValueError if there is no such category or the root cannot be written.
     """
-    chosen = _chosen(rest)
+    head, _, last = rest.rpartition("/")
+    first = int(last) if last.isdecimal() and head else 0
+    chosen = _chosen(head if first else rest)
     wanted = limit if limit is not None else USUAL * len(chosen)
     for number in range(wanted):
         rule = chosen[number % len(chosen)]
-        index = number // len(chosen)
+        index = first + number // len(chosen)
         yield Candidate(
             group=rule.SYNSET,
             id=model_id(rule, index),

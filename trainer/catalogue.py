@@ -11,7 +11,7 @@ import ast
 import importlib.util
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Entry:
     needs: str
     """What a dataset must have."""
     presets: tuple[Preset, ...]
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Option -> what it holds: the datasets there are beside those of --data."""
 
 
 def catalogue() -> Iterator[Entry]:
@@ -56,14 +58,14 @@ def catalogue() -> Iterator[Entry]:
     yield from map(entry, models.find())
 
 
+def that_have(part: str) -> tuple[str, ...]:
+    """Names of the models whose files have a function of that name: `stylize`."""
+    return tuple(name for name in models.find() if part in _Text(_tree(name)).functions)
+
+
 def entry(name: str) -> Entry:
     """What there is to say of a model. Raises UnknownModel."""
-    known = models.find()
-    if name not in known:
-        raise UnknownModel(name, tuple(known))
-    spec = importlib.util.find_spec(f"{known[name]}.{name}")
-    assert spec is not None and spec.origin is not None, f"{known[name]}.{name} has no file"
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = _tree(name)
     text = _Text(tree)
     try:
         presets = [text.plan(preset, maker) for preset, maker in text.presets()]
@@ -75,7 +77,17 @@ def entry(name: str) -> Entry:
         paper=text.string("PAPER"),
         needs=text.string("NEEDS"),
         presets=tuple(presets),
+        datasets=text.datasets(),
     )
+
+
+def _tree(name: str) -> ast.Module:
+    known = models.find()
+    if name not in known:
+        raise UnknownModel(name, tuple(known))
+    spec = importlib.util.find_spec(f"{known[name]}.{name}")
+    assert spec is not None and spec.origin is not None, f"{known[name]}.{name} has no file"
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
 def _about(name: str, docstring: str) -> str:
@@ -134,6 +146,14 @@ class _Text:
         found = self.values.get("PRESETS")
         keys = found.keys if isinstance(found, ast.Dict) else []
         return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+
+    def datasets(self) -> dict[str, str]:
+        """DATASETS, which is plain: it must be known where torch is not."""
+        found = self.values.get("DATASETS")
+        if not isinstance(found, ast.Dict):
+            return {}
+        pairs = zip(found.keys, found.values, strict=True)
+        return {str(self.value(name)): str(self.value(told)) for name, told in pairs if name}
 
     def presets(self) -> list[tuple[str, ast.expr]]:
         found = self.values.get("PRESETS")

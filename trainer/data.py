@@ -78,13 +78,20 @@ class Snapshot:
     id     of the dataset; of several, the SHA-256 over their ids
     facts  what is true of every sample
     parts  the datasets, one by one
+    others  snapshots of further datasets, by the name that the model's DATASETS gives them
 
     classes  categories there are beside those of these shapes: a run that knows more of them
              numbers them all
     """
 
-    def __init__(self, parts: Sequence[Survey], classes: Sequence[str] = ()):
+    def __init__(
+        self,
+        parts: Sequence[Survey],
+        classes: Sequence[str] = (),
+        others: Mapping[str, Snapshot] | None = None,
+    ):
         self.parts = tuple(parts)
+        self.others = dict(others or {})
         self.facts = _facts(self.parts, classes)
         ids = [one.id for one in self.parts]
         self.id = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()
@@ -93,11 +100,17 @@ class Snapshot:
         return f"Snapshot({self.id[:8]}, {', '.join(self.facts.folders)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Snapshot, (self.parts, self.facts.categories)
+        return Snapshot, (self.parts, self.facts.categories, self.others)
 
     @classmethod
-    def take(cls, folders: Sequence[str | Path]) -> Snapshot:
+    def take(
+        cls,
+        folders: Sequence[str | Path],
+        others: Mapping[str, Sequence[str | Path]] | None = None,
+    ) -> Snapshot:
         """What the datasets in these folders hold now.
+
+        others  folders of the further datasets, by name
 
         Raises FileNotFoundError where there is no dataset; DatasetRefused for one that is not
         finished, or is not like the others in its views, rig or size, with both values.
@@ -107,7 +120,8 @@ class Snapshot:
         surveys = [survey(Path(os.path.abspath(folder))) for folder in folders]
         _refuse_unlike(surveys)
         _refuse_shared(surveys)
-        return cls(surveys)
+        further = {name: cls.take(some) for name, some in (others or {}).items()}
+        return cls(surveys, others=further)
 
     def items(self, split: str) -> Sequence[Item]:
         """The shapes of a split, always in the same order.
@@ -147,11 +161,14 @@ class Snapshot:
 
     def to_json(self) -> dict[str, Any]:
         """What a run keeps of it: JSON that `from_json` reads."""
-        return {
+        value: dict[str, Any] = {
             "version": VERSION,
             "id": self.id,
             "datasets": [asdict(part) for part in self.parts],
         }
+        if self.others:
+            value["others"] = {name: other.to_json() for name, other in self.others.items()}
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
@@ -171,7 +188,8 @@ class Snapshot:
         for one in surveys:
             for shard in one.shards:
                 check(one.folder, shard)
-        return cls(surveys)
+        others = value.get("others", {})
+        return cls(surveys, others={name: cls.from_json(other) for name, other in others.items()})
 
 
 class Reader:

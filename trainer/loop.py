@@ -61,6 +61,9 @@ def train(session: Session, tell: Callable[[int, Mapping[str, Any]], None]) -> d
                     s.save(kept, done, tracker)
                     saved = time.monotonic()
                 window.begin()
+            if s.samples_due(done):
+                with window.paused():
+                    s.sample(done)
             tell(done, line)
     return {"steps": steps, "seconds": round(kept.seconds, 3), "metrics": kept.metrics}
 
@@ -105,6 +108,13 @@ class Window:
     def begin(self) -> None:
         """What follows is timed."""
         self.began = time.monotonic()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done meanwhile is not timed."""
+        began = time.monotonic()
+        yield
+        self.began += time.monotonic() - began
 
     def add(self, batch: Mapping[str, Any], loss: Tensor, values: Mapping[str, Tensor]) -> None:
         self.losses.append(loss.detach())

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import atomic, plots, tables
+from trainer import atomic, plots, samples, tables
 from trainer.catalogue import entry
 from trainer.jobs.train import short
 from trainer.page import (
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 FIRST = ("loss", "lr", "images_per_s")
+SHEETS = 6
 UNITS = {"lr": "learning rate", "images_per_s": "images / s"}
 
 
@@ -58,6 +59,7 @@ def make(folder: str | Path, out: str | Path | None = None) -> Path:
         *_head(run, lines),
         *_how(run),
         *_curves(target, lines),
+        *_samples(run, target),
         *(piece for each in run.evaluations() for piece in _evaluation(run, each, target)),
         "<footer>Made by shapefarm from the run's folder. "
         f"Its numbers: {text(short(run.folder))}/metrics.jsonl, evaluations/.</footer>",
@@ -138,6 +140,10 @@ def _how(run: Run) -> Iterator[str]:
             [
                 ("command", f"<pre>{text(command(run))}</pre>"),
                 ("datasets", "<br>".join(_dataset(path, id) for path, id in datasets.items())),
+                *(
+                    (name, "<br>".join(_dataset(path, id) for path, id in some.items()))
+                    for name, some in about.get("others", {}).items()
+                ),
                 ("shapes", _shapes(about.get("facts", {}))),
                 ("seed", text(about.get("seed", job.seed))),
                 ("weights", text(about.get("weights", job.weights))),
@@ -213,6 +219,25 @@ def _curves(target: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
         pictures.append(figure(target, str(path.relative_to(target))))
     yield cards(pictures)
+
+
+def _samples(run: Run, target: Path) -> Iterator[str]:
+    """What the network made on its way: the last sheet large, some before it folded."""
+    kept = samples.some(samples.sheets(run.folder), SHEETS)
+    if not kept:
+        return
+    pictures = []
+    for sheet in kept:
+        read = sheet.read()
+        path = plots.image_grid(
+            target / samples.FOLDER / sheet.path.name, read.rows, column_names=read.columns
+        )
+        caption = f"After {sheet.step:,} steps."
+        pictures.append(figure(target, str(path.relative_to(target)), caption))
+    yield "<h2>Samples</h2>"
+    yield cards(pictures[-1:])
+    if pictures[:-1]:
+        yield folded(f"On the way: {len(pictures) - 1} more", cards(pictures[:-1]))
 
 
 # --- how good it is -------------------------------------------------------------------------------

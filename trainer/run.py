@@ -310,8 +310,9 @@ def snapshot_for(run: Run, data: Sequence[str]) -> Snapshot:
 
     Raises DatasetRefused for a category that the run never saw.
     """
+    own = run.snapshot()
     if not data:
-        return run.snapshot()
+        return own
     snapshot, known = Snapshot.take(data), run.facts.categories
     new = [name for name in snapshot.facts.categories if name not in known]
     if new:
@@ -319,7 +320,7 @@ def snapshot_for(run: Run, data: Sequence[str]) -> Snapshot:
             f"{', '.join(data)} has {', '.join(new)}, which {run.folder} was not trained on; "
             f"it knows {', '.join(known)}"
         )
-    return Snapshot(snapshot.parts, classes=known)
+    return Snapshot(snapshot.parts, classes=known, others=own.others)
 
 
 def _facts(value: Mapping[str, Any]) -> Facts:

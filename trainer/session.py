@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from trainer import atomic, chance, checkpoint, device, distributed, loader, weights
+from trainer import atomic, chance, checkpoint, device, distributed, loader, samples, weights
 from trainer.distributed import World
 from trainer.errors import NotFinite
 from trainer.models import Evaluation, Tools
@@ -132,6 +132,22 @@ class Session:
             self.job.seed,
         )  # fmt: skip
 
+    def samples_due(self, done: int) -> bool:
+        there = self.world.first and hasattr(self.model, "samples")
+        return there and samples.due(self.config, done, self.steps)
+
+    def sample(self, done: int) -> None:
+        """Keep a sheet of what the network makes."""
+        tools = make_tools(self.device, self.loaders, self.channels_last, self.say, "samples")
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.no_grad(), self.autocast():
+                made = self.model.samples(self.config, self.network, self.snapshot, tools)
+        finally:
+            self.network.train(training)
+        samples.write(self.run.folder, done, made)
+
     def refuse_bad_weights(self, done: int, keys: Sequence[str]) -> None:
         """Raise NotFinite before a network is kept that a gradient has spoilt."""
         for parameter in self.network.parameters():
@@ -190,6 +206,10 @@ class Session:
                 "weights": self.job.weights,
                 "snapshot": self.snapshot.id,
                 "datasets": {part.folder: part.id for part in self.snapshot.parts},
+                "others": {
+                    name: {part.folder: part.id for part in other.parts}
+                    for name, other in self.snapshot.others.items()
+                },
                 "facts": dataclasses.asdict(facts),
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "starts": [],

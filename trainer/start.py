@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trainer import atomic, distributed, models
 from trainer.data import Snapshot
 from trainer.distributed import World
 from trainer.errors import RunFailed
-from trainer.jobs.train import Job, Scanned
+from trainer.jobs.train import Job, Scanned, further
 from trainer.loader import Loader
 from trainer.run import RESULT, VERSION, Run, claim, configure, identity
 
@@ -27,7 +28,7 @@ class Refused(RunFailed):
 def check(job: Job) -> Scanned:
     """What a job comes to. Raises ValueError for one that will not do, by name."""
     run = _claimed(job)
-    snapshot = run.snapshot() if run else Snapshot.take(job.data)
+    snapshot = run.snapshot() if run else Snapshot.take(job.data, further(job, Path.cwd()))
     config, model = run.config if run else configure(job), models.load(job.model)
     model.check(config, snapshot.facts)
     examples = model.examples(config, snapshot, "train", True)

@@ -41,8 +41,9 @@ class Job:
     """Folders of finished datasets; several may be given."""
     out: str | None = None
     """The run's folder; by default named after model and data: runs/rotationnet-cars."""
-    preset: Literal["tiny", "small", "paper"] = "small"
-    """tiny: minutes on a few cores; small: about an hour on one GPU; paper: as published."""
+    preset: str = "small"
+    """tiny: minutes on a few cores; small: about an hour on one GPU; paper: as published; some
+    models have more, which `farm models` lists."""
     steps: int | None = None
     """Optimizer steps of the whole run; by default the preset's."""
     seed: int = 0
@@ -146,7 +147,13 @@ def resolve(job: Job, cwd: Path) -> Job:
         weights = str(absolute(weights, cwd))
         if not Path(weights).is_file():
             raise ValueError(f"--weights {job.weights}: no such file; or none, or imagenet")
-    job = dataclasses.replace(job, data=data, out=str(absolute(out, cwd)), weights=weights)
+    job = dataclasses.replace(
+        job,
+        data=data,
+        out=str(absolute(out, cwd)),
+        weights=weights,
+        config={**job.config, **further(job, cwd)},
+    )
     if not job.resume and (job.folder / "job.json").exists():
         raise ValueError(
             f"{job.folder} holds a run already; give another --out, or remove it, "
@@ -160,8 +167,27 @@ def resolve(job: Job, cwd: Path) -> Job:
         from trainer.catalogue import entry
 
         presets = {preset.name: preset.steps for preset in entry(job.model).presets}
-        return dataclasses.replace(job, steps=presets.get(job.preset))
+        if job.preset not in presets:
+            raise ValueError(f"--preset {job.preset}: {job.model} has {', '.join(presets)}")
+        return dataclasses.replace(job, steps=presets[job.preset])
     return job
+
+
+def further(job: Job, cwd: Path) -> dict[str, list[str]]:
+    """Folders of the datasets that a model has beside --data, by option; full paths.
+
+    Raises ValueError for one that is not given.
+    """
+    from trainer.catalogue import entry
+
+    found = {}
+    for name, what in entry(job.model).datasets.items():
+        given = job.config.get(name) or ()
+        folders = [given] if isinstance(given, str) else list(given)
+        if not folders:
+            raise ValueError(f"--model {job.model} wants --{name} too: {what}")
+        found[name] = [str(absolute(str(folder), cwd)) for folder in folders]
+    return found
 
 
 def scan(job: Job) -> Scanned:
@@ -174,7 +200,7 @@ def scan(job: Job) -> Scanned:
     if not has_torch():
         from trainer.data import Snapshot
 
-        snapshot = Snapshot.take(job.data).to_json()
+        snapshot = Snapshot.take(job.data, further(job, Path.cwd())).to_json()
         return Scanned(snapshot=snapshot, steps=job.steps or 0, examples=0, parameters=0)
     asked = subprocess.run(
         [sys.executable, "-m", "trainer", "check"],

@@ -32,6 +32,17 @@ and may have
                             fit: what `--weights imagenet` fills
     report(config, evaluation, folder) -> [(file name, caption), ...]
                             pictures for `farm report`, written into the folder by trainer.plots
+    DATASETS = {"real": "photos, or renders that stand for them"}
+                            datasets beside those of --data, told in a plain dict. Config has for
+                            each a field `real: tuple[str, ...] = ()`, which is an option --real of
+                            folders and must be given; snapshot.others["real"] is its Snapshot
+    stylize(config, network, images, alpha) -> images
+                            other colours for the same shapes: what `farm submit stylize` does.
+                            images [B, 3, H, W] float, 0 to 1, straight; alpha [B, 1, H, W], 0 to 1;
+                            0 where alpha is 0, then as now
+    samples(config, network, snapshot, tools) -> Samples
+                            what it makes, to be looked at: kept as pictures in the run's samples/
+                            every `config.sample_steps` steps and at the end, shown in the report
 """
 
 from __future__ import annotations
@@ -40,7 +51,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -115,6 +126,16 @@ class Evaluation:
     """JSON: per-category figures, confusion matrices, histograms."""
     arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     """Predictions kept beside it in evaluation.npz, for the report's pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a network makes, to be looked at."""
+
+    rows: Sequence[Sequence[np.ndarray[Any, Any]]]
+    """Of tiles uint8 [S, S, 3], all of one size, as many in each row."""
+    columns: tuple[str, ...]
+    """What the tiles of a row are."""
 
 
 def find() -> dict[str, str]:

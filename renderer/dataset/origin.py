@@ -7,6 +7,7 @@ checked against its recipe and rendered again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,10 +28,13 @@ class Origin:
     """Which of the origin's views are left, in this order; None: all of them."""
     shapes: tuple[str, ...]
     """Keys of the samples that come from there."""
+    restyled: bool = False
+    """Whether a network has changed the colours since; all else is as it was made."""
 
     def as_json(self) -> dict[str, Any]:
         views = None if self.views is None else list(self.views)
-        return {**asdict(self), "views": views, "shapes": list(self.shapes)}
+        whole = {**asdict(self), "views": views, "shapes": list(self.shapes)}
+        return whole if self.restyled else {n: v for n, v in whole.items() if n != "restyled"}
 
     def with_views(self, views: Sequence[int]) -> tuple[int, ...]:
         """Numbers in the origin of some of the views that are left."""
@@ -75,6 +79,8 @@ def read_made(folder: Path, index: Mapping[str, Any]) -> Made:
     note = shards.read_versioned(path)
     try:
         shapes = {str(shape["key"]): shape for shape in note["shapes"]}
+        if "photos" in note:
+            shapes |= _found(folder, index)
         if "origins" in note:
             origins = tuple(_origin(one) for one in note["origins"])
         else:
@@ -99,6 +105,17 @@ def read_made(folder: Path, index: Mapping[str, Any]) -> Made:
         raise ValueError(f"{path} lacks {error}; it is not as it was written") from error
 
 
+def _found(folder: Path, index: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Key -> fields of what was found in photos: nobody knows before they are looked at."""
+    keys: list[str] = []
+    for entry in index["shards"]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            sidecar = shards.read_versioned(shards.sidecar_path(folder / entry["name"]))
+            keys += [sample["key"] for sample in sidecar["samples"]]
+            keys += [failure["id"] for failure in sidecar["failed"]]
+    return {key: {"key": key, "category": key.partition("-")[0]} for key in keys}
+
+
 def _origin(one: Mapping[str, Any]) -> Origin:
     views = one["views"]
     return Origin(
@@ -107,6 +124,7 @@ def _origin(one: Mapping[str, Any]) -> Origin:
         job=one["job"],
         views=None if views is None else tuple(views),
         shapes=tuple(one["shapes"]),
+        restyled=bool(one.get("restyled", False)),
     )
 
 

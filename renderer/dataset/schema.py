@@ -108,6 +108,21 @@ class ViewOf(TypedDict):
 
 
 @with_config(STRICT)
+class PhotoOf(TypedDict):
+    file: str
+    sha256: Sha256
+    size: tuple[Count, Count]
+    decoded: tuple[Count, Count]
+    segment: Count
+    source: Literal["detector", "masks", "alpha"]
+    label: str
+    score: Annotated[float, Field(ge=0, le=1)] | None
+    box: tuple[Count, Count, Count, Count]
+    frame: tuple[Count, Count, Count]
+    ratio: Annotated[float, Field(gt=0)] | None
+
+
+@with_config(STRICT)
 class SampleOf(TypedDict):
     version: Literal[1]
     key: Key
@@ -116,6 +131,7 @@ class SampleOf(TypedDict):
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     shape: NotRequired[ShapeOf]
     normalization: NotRequired[NormalizationOf]
+    photo: NotRequired[PhotoOf]
     views: Annotated[list[ViewOf], Field(min_length=1)]
 
 

@@ -1,0 +1,160 @@
+"""A folder of photos as it lies on storage: which files, with which hashes and masks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.jobs.segment import Job, Photo, Scanned, Skipped
+
+MASKS = "masks"
+"""A folder of that name beside photos holds no photos."""
+
+
+def look(job: Job) -> tuple[tuple[Photo, ...], tuple[Skipped, ...]]:
+    """The photos of a job, each file once, and the files that are left out.
+
+    Raises ValueError where there are none, or no mask is any photo's.
+    """
+    from trainer.jobs.segment import Photo, Skipped
+    from trainer.photos import is_picture
+
+    folder = Path(job.photos)
+    if not folder.is_dir():
+        raise ValueError(f"--photos {folder}: no such folder")
+    leave = {Path(p) for p in (job.masks, job.out) if p}
+    files, skipped = [], []
+    for file in _files(folder, leave):
+        if file.isprintable() and _is_text(file):
+            files.append(file)
+        else:
+            shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+            skipped.append(Skipped(file=shown, reason="its name is no printable UTF-8"))
+    if not files:
+        raise ValueError(f"--photos {folder}: there are no photos in it")
+    masks = _masks(Path(job.masks), files) if job.masks else {}
+    with ThreadPoolExecutor(8) as pool:  # reading waits for storage most of the time
+        hashes = list(pool.map(lambda file: _sha256(folder / file), files))
+        pictures = list(pool.map(lambda file: is_picture(folder / file), files))
+    photos: list[Photo] = []
+    first: dict[str, str] = {}
+    for file, sha256, is_one in zip(files, hashes, pictures, strict=True):
+        if not is_one:
+            skipped.append(Skipped(file=file, reason="it is no picture of a known format"))
+            continue
+        if sha256 and sha256 in first:  # the same photo would be in training and test
+            skipped.append(Skipped(file=file, reason=f"it is the same file as {first[sha256]}"))
+            continue
+        first[sha256] = file
+        mine = masks.get(file, ())
+        told = "".join(_sha256(Path(job.masks or "") / mask) for mask in mine)
+        photos.append(
+            Photo(
+                file=file,
+                sha256=sha256,
+                masks=mine,
+                masks_sha256=hashlib.sha256(told.encode()).hexdigest() if mine else "",
+            )
+        )
+    if not photos:
+        raise ValueError(
+            f"--photos {folder}: none of its {len(files)} files is a picture of a known format"
+        )
+    return tuple(photos), tuple(skipped)
+
+
+def is_cut_out(path: Path) -> bool:
+    """Whether a photo's own transparency says what is in it."""
+    from trainer import photos
+
+    return photos.has_alpha(path)
+
+
+def refuse_changed(
+    folder: Path, there: Mapping[str, Any] | None, identity: Mapping[str, Any], scanned: Scanned
+) -> None:
+    """Raises ValueError that names a photo which is not what the job was begun with."""
+    if there is None or there.get("kind") != "segment" or there.get("job") != identity:
+        return  # not ours to compare with
+    before = {p["file"]: (p["sha256"], p["masks_sha256"]) for p in there["photos"]}
+    now = {p.file: (p.sha256, p.masks_sha256) for p in scanned.photos}
+    for word, files in (
+        ("changed:", [f for f in before.keys() & now.keys() if before[f] != now[f]]),
+        ("gone:", before.keys() - now.keys()),
+        ("new:", now.keys() - before.keys()),
+    ):
+        if files:
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            raise ValueError(
+                f"the photos are not those that {folder} was begun with ({word} {min(files)}"
+                f"{more}); put them back, or choose another --out"
+            )
+
+
+def _files(folder: Path, leave: set[Path]) -> Iterator[str]:
+    """Paths within the folder, sorted; hidden files and folders are left out."""
+    for where, folders, names in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and name != MASKS and here / name not in leave
+        )
+        for name in sorted(names):
+            if not name.startswith(".") and (here / name).is_file():
+                yield (here / name).relative_to(folder).as_posix()
+
+
+def _masks(folder: Path, files: list[str]) -> dict[str, tuple[str, ...]]:
+    """Photo -> its masks: `a/car.png` and `a/car.2.png` are those of `a/car.jpg`, and of
+    `b/car.jpg` where no other photo is called car."""
+    if not folder.is_dir():
+        raise ValueError(f"--masks {folder}: no such folder")
+    by_stem, by_name = _by(files, lambda stem: stem), _by(files, os.path.basename)
+    alone = {name: of_it for name, of_it in by_name.items() if len(of_it) == 1}
+    found: dict[str, list[str]] = {}
+    count = 0
+    for mask in filter(_is_text, _files(folder, set())):
+        count += 1
+        stem = os.path.splitext(mask)[0]
+        for name in (stem, os.path.splitext(stem)[0]):
+            if of_it := by_stem.get(name) or alone.get(os.path.basename(name)):
+                for file in of_it:
+                    found.setdefault(file, []).append(mask)
+                break
+    if not found:
+        raise ValueError(
+            f"--masks {folder}: none of its {count} files is named after a photo; "
+            f"{os.path.splitext(files[0])[0]}.png is wanted for {files[0]}"
+        )
+    return {file: tuple(masks) for file, masks in found.items()}
+
+
+def _by(files: list[str], name: Callable[[str], str]) -> dict[str, list[str]]:
+    """Files by what they are called without their suffix."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(name(os.path.splitext(file)[0]), []).append(file)
+    return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    """Empty for a file that cannot be read: whoever decodes it says why."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

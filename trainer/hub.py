@@ -1,0 +1,43 @@
+"""Where torch hub keeps a detector's weights: plain paths, so that no torch is needed to look."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+SITE = "download.pytorch.org"
+DETECTORS = {
+    "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+    "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+}
+"""torchvision's networks and the files of their COCO weights."""
+REACH_S = 3.0
+
+
+def hub_file(name: str) -> Path:
+    """Where a detector's file is, or belongs: $TORCH_HOME, else $XDG_CACHE_HOME/torch, else
+    ~/.cache/torch, as torch itself has it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints" / DETECTORS[name]
+
+
+def lacking(name: str) -> str:
+    """What is missing and where it belongs, in one line."""
+    file = hub_file(name)
+    return (
+        f"no weights of {name}: put {file.name} (from https://{SITE}/models/) into {file.parent}, "
+        "or give --weights FILE, or --masks DIR"
+    )
+
+
+def within_reach(name: str) -> bool:
+    """Whether the file is there, or the site it is fetched from answers."""
+    if hub_file(name).is_file():
+        return True
+    try:
+        socket.create_connection((SITE, 443), REACH_S).close()
+        return True
+    except OSError:
+        return False

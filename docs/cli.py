@@ -25,7 +25,7 @@ def words() -> Iterator[tuple[str, ...]]:
     """Every command: `status`, `dataset info`, `submit render`."""
     for word, command in commands().items():
         if word == "submit":
-            yield from ((word, kind) for kind in kinds.find(()))
+            yield from ((word, kind) for kind in (*kinds.find(()), "pipeline"))
         elif isinstance(command, dict):
             yield from ((word, second) for second in command)
         else:

@@ -29,7 +29,9 @@ from farm.address import redis_url
 from farm.app import make_app, send
 from farm.attempt import listed_failures, made_units
 from farm.child import die_with_parent, told
+from farm.conductor import Conductor
 from farm.errors import FarmBusy
+from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
 from farm.settings import Settings
 from farm.store import Store, connect
@@ -52,6 +54,7 @@ class Controller:
         self.lives: dict[str, Life] = {}
         self.sent = 0
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
+        self.conductor = Conductor(Pipelines(store), self.threads)
 
     def tick(self) -> bool:
         """One look at everything; whether tasks went out.
@@ -60,6 +63,7 @@ class Controller:
         """
         if not self.store.lock(self.holder, LOCK_S):
             self._take_over()
+        self.conductor.tick()
         records = [record for record in self.store.jobs() if record.active]
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()

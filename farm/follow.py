@@ -111,7 +111,7 @@ def _interrupt(settings: Settings, store: Store, job: str, watch: Watch) -> None
         store.turn(job, INTERRUPTED, SUBMITTED, RUNNING)
         if view := store.view(job):
             watch.show([view], [])
-        if settings.private and not any(record.active for record in store.jobs()):
+        if settings.private and not local.busy(store):
             local.wish(store, stop=1)
             local.wait_until_gone(settings)
             return

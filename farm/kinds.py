@@ -29,6 +29,9 @@ and may have
     EXAMPLE                 the end of its help
     LABEL                   names of the Job's fields that tell people what it makes of what
     HIDDEN                  names of the Job's fields that are no options: only JSON has them
+    PRODUCT                 name of the Job's field with the folder that a pipeline's other stages
+                            mean by @stage; "out" without it. resolve() reads nothing of what other
+                            jobs make: a pipeline resolves all of its jobs before any starts
     more_options(words)     options that depend on the words of a command line: a dataclass with
                             defaults, or None
     with_options(job, chosen)   the job with an instance of that dataclass taken in

@@ -27,6 +27,7 @@ from farm import broker, machine, scratch, wheel
 from farm.address import celery_url, redis_url
 from farm.child import die_with_parent
 from farm.errors import BrokerFailed, OtherRoots
+from farm.pipelines import Pipelines
 from farm.settings import Settings, load
 from farm.store import Store, connect
 
@@ -92,13 +93,18 @@ def open_store_with_roots(settings: Settings) -> Store:
     other = [name for name in other if settings.roots[name]]
     if not other:
         return store
-    if any(record.active for record in store.jobs()):
+    if busy(store):
         raise OtherRoots(other[0], settings.roots[other[0]], theirs[other[0]])
     wish(store, stop=1)
     wait_until_gone(settings)
     store = open_store(settings)
     wish(store, **{name: int(wishes[name]) for name in ("stay", "workers") if name in wishes})
     return store
+
+
+def busy(store: Store) -> bool:
+    """Whether there is work: a job, or a pipeline between two of its stages."""
+    return any(record.active for record in store.jobs()) or Pipelines(store).busy()
 
 
 def running(settings: Settings) -> bool:
@@ -268,7 +274,7 @@ class Supervisor:
         wishes = self.store.client.hgetall(WISHES)
         active = [record for record in self.store.jobs() if record.active]
         stay = wishes.get("stay") == "1"
-        if active or stay:
+        if active or stay or Pipelines(self.store).busy():
             self._last_active = time.monotonic()
         if wishes.get("stop") == "1" or time.monotonic() - self._last_active > LINGER_S:
             self.store.client.hset(WISHES, "closing", 1)

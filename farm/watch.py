@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +62,20 @@ class Watch:
             # Drawing costs milliseconds that rendering would use: only when asked, twice a second.
             self._live.update(picture(views, workers), refresh=True)
             return
-        now = time.monotonic()
         planning = all(view.record.state == SUBMITTED for view in views)
-        if planning and now - self._began < QUIET_S:
+        if planning and time.monotonic() - self._began < QUIET_S:
             return
-        line = "   ".join(plain(view) for view in views)
+        self._tell("   ".join(plain(view) for view in views))
+
+    def draw(self, made: Callable[[], RenderableType], line: str) -> None:
+        """Show a picture, or a line where nobody watches live."""
+        if self._live:
+            self._live.update(made(), refresh=True)
+        else:
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        now = time.monotonic()
         if line != self._last and now - self._told >= PLAIN_S:
             self._told, self._last = now, line
             print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What people do with jobs: look at them, stop them, go on with them."""
+"""What people do with jobs and pipelines: look at them, stop them, go on with them."""
 
 from __future__ import annotations
 
@@ -17,29 +17,38 @@ MaybeJobId = Annotated[str, Positional, arg(metavar="[JOB]")]
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What is going on: every job, or one.
+    """What is going on: every job and pipeline, or one.
 
-    The beginning of an id is enough.
+    The beginning of an id is enough, or a pipeline's name.
 
         farm status
         farm status 3f2a
+        farm status aist
     """
 
     job: MaybeJobId = ""
-    """Id of a job, or its beginning; all of them without."""
+    """Id of a job, or its beginning; name or id of a pipeline; all of them without."""
     json: bool = False
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        from farm.commands import pipeline
         from farm.words import count, typed
 
         settings, store = _open()
         if store is None:
             print(json_.dumps({"jobs": []}) if self.json else typed(EMPTY))
             return 0
+        if self.job and (found := pipeline.find(store, self.job)):
+            return self._pipeline(settings, store, found.id)
+        graphs, stages = _graphs(store, every=self.json) if not self.job else ([], set())
         records = [_job(store, self.job)] if self.job else store.jobs()
         if not self.job and not self.json:  # what was refused, and told, is nobody's business
-            records = [record for record in records if not (record.refused and record.told)]
+            records = [
+                record
+                for record in records
+                if not (record.refused and record.told) and record.id not in stages
+            ]
         rest = [record for record in records if not record.active]
         older = [] if self.json else rest[:-RESTING]
         views = [view for r in records if r not in older and (view := store.view(r.id))]
@@ -50,18 +59,29 @@ class Status:
                 json_.dumps(
                     facts[0]
                     if self.job
-                    else {"jobs": facts, "workers": [worker.name for worker in workers]}
+                    else {
+                        "jobs": facts,
+                        "pipelines": [view.as_json() for view in graphs],
+                        "workers": [worker.name for worker in workers],
+                    }
                 )
             )
             return 0
         from rich.console import Console
 
+        from farm.graph import graph
         from farm.watch import picture
 
-        if not views:
+        if not views and not graphs:
             print(typed(EMPTY))
             return 0
-        Console(highlight=False).print(picture(views, workers))
+        console = Console(highlight=False)
+        for drawn in graphs:
+            console.print(graph(drawn))
+        if graphs and views:
+            console.print()
+        if views:
+            console.print(picture(views, workers))
         if older:
             more = count(len(older), "older job")
             print(typed(f"\nand {more}; `farm status --json` has all"))
@@ -70,25 +90,42 @@ class Status:
                 store.note(view.record.id, told=True)
         return 0
 
+    def _pipeline(self, settings: Any, store: Any, name: str) -> int:
+        from rich.console import Console
+
+        from farm.follow_pipeline import picture
+        from farm.pipelines import Pipelines
+
+        view = Pipelines(store).view(name, progress=True)
+        assert view is not None, "it was found a moment ago"
+        if self.json:
+            print(json_.dumps(view.as_json()))
+        else:
+            Console(highlight=False).print(picture(view, store.workers(settings.worker_dead_s)))
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Follow the jobs that run, or one, live.
+    """Follow the jobs that run, or one, live; or a pipeline.
 
     farm watch
     """
 
     job: MaybeJobId = ""
-    """Id of a job, or its beginning; all that run without."""
+    """Id of a job, or its beginning; name or id of a pipeline; all jobs that run without."""
 
     def __call__(self) -> int:
         import time
 
+        from farm.commands import pipeline
         from farm.watch import Watch as Screen
 
         settings, store = _open()
         if store is None:
             raise ValueError("no jobs yet; `farm submit render --shapes samples/cars` makes one")
+        if self.job and (found := pipeline.find(store, self.job)):
+            return pipeline.watch(settings, store, found)
         chosen = _job(store, self.job).id if self.job else None
         names = [
             record.id
@@ -116,14 +153,27 @@ class Logs:
     """
 
     job: JobId
-    """Id of a job, or its beginning."""
+    """Id of a job, or its beginning; name or id of a pipeline: of its stages that failed."""
     all: bool = False
     """Also what went well on a later try."""
     json: bool = False
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        import dataclasses
+
+        from farm.commands import pipeline
+        from farm.pipelines import Pipelines
+
         settings, store = _open()
+        if found := pipeline.find(store, self.job):
+            view = Pipelines(store).view(found.id)
+            failed = [e.stage.id for e in view.stages if e.state == "failed"] if view else []
+            for job in failed:
+                dataclasses.replace(self, job=job)()
+            if not failed:
+                print(f"pipeline {found.name}: no stage failed")
+            return 0
         record = _job(store, self.job)
         final = store.failures(record.id)
         names = {failure.item for failure in final}
@@ -131,8 +181,6 @@ class Logs:
         failures = sorted(final, key=lambda f: f.item) + (more if self.all else [])
         dead = store.dead(record.id)
         if self.json:
-            import dataclasses
-
             print(
                 json_.dumps(
                     {
@@ -170,13 +218,13 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Hold a job: its tasks are handed back at once; `farm resume` goes on.
+    """Hold a job or a pipeline: its tasks are handed back at once; `farm resume` goes on.
 
     farm pause 3f2a
     """
 
     job: JobId
-    """Id of a job, or its beginning."""
+    """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
         return _turn(self.job, "paused", ("submitted", "running"), "pause")
@@ -184,13 +232,13 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Go on with a job that was paused, interrupted, cancelled or failed.
+    """Go on with a job or pipeline that was paused, interrupted, cancelled or failed.
 
     farm resume 3f2a
     """
 
     job: JobId
-    """Id of a job, or its beginning."""
+    """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
         return _turn(
@@ -200,13 +248,13 @@ class Resume:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Stop a job for good; what is finished stays on storage.
+    """Stop a job or a pipeline for good; what is finished stays on storage.
 
     farm cancel 3f2a
     """
 
     job: JobId
-    """Id of a job, or its beginning."""
+    """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
         return _turn(
@@ -216,23 +264,29 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Try what failed once more: shapes given up (not bad input) and tasks.
+    """Try what failed once more: shapes given up (not bad input), tasks, stages of a pipeline.
 
     farm retry 3f2a
     """
 
     job: JobId
-    """Id of a job, or its beginning."""
+    """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
+        from farm.commands import pipeline
+        from farm.pipelines import Pipelines
         from farm.words import typed
 
         _, store = _open()
+        if found := pipeline.find(store, self.job):
+            return pipeline.retry(store, found)
         record = _job(store, self.job)
         if record.active:
             raise ValueError(f"job {record.id} is {record.state}; wait for it, or pause it first")
         number = store.retry(record.id)
-        if not number:
+        if number:
+            Pipelines(store).wake(record.id)
+        else:
             print(f"job {record.id}: nothing to try again")
             return 0
         tasks = "1 task is" if number == 1 else f"{number} tasks are"
@@ -265,8 +319,24 @@ def _job(store: Any, name: str) -> Any:
     return found[0]
 
 
+def _graphs(store: Any, every: bool) -> tuple[list[Any], set[str]]:
+    """Pipelines to show, and the jobs that are shown with them: those at work, and the newest."""
+    from farm.pipelines import Pipelines
+
+    pipelines = Pipelines(store)
+    records = pipelines.all()
+    shown = [r for r in records if r.active or every or r is records[-1]]
+    views = [view for r in shown if (view := pipelines.view(r.id, progress=True))]
+    return views, {each.stage.id for view in views for each in view.stages}
+
+
 def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
+    from farm.commands import pipeline
+    from farm.pipelines import Pipelines
+
     _, store = _open()
+    if found := pipeline.find(store, name):
+        return pipeline.turn(store, found, to, before, verb)
     record = _job(store, name)
     if record.state == to or (to == "submitted" and record.active):
         print(f"job {record.id} is {record.state} already")
@@ -275,6 +345,8 @@ def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
         raise ValueError(
             f"job {record.id} is {store.job(record.id).state}: there is nothing to {verb}"
         )
+    if to == "submitted":
+        Pipelines(store).wake(record.id)
     print(f"job {record.id} is {to if to != 'submitted' else 'running again'}")
     return 0
 

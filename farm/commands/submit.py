@@ -1,4 +1,4 @@
-"""`farm submit KIND`: a job of any kind, from its own dataclass."""
+"""`farm submit KIND`: a job of any kind, from its own dataclass; or a pipeline of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PIPELINE = "pipeline"
 LABELLED = 4  # addresses named in a job's label
 
 
@@ -38,11 +39,11 @@ class FromFile:
 
 
 class Kinds(Mapping[str, Any]):
-    """Word -> command, for every job kind that a file defines."""
+    """Word -> command, for every job kind that a file defines, and for pipelines of them."""
 
     @property
     def about(self) -> str:
-        return f"start a job, or go on with it: {', '.join(self)}"
+        return f"start a job, or a pipeline of jobs, or go on with it: {', '.join(self)}"
 
     @functools.cached_property
     def _packages(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class Kinds(Mapping[str, Any]):
     def _names(self) -> tuple[str, ...]:
         from farm import kinds
 
-        return tuple(kinds.find(self._packages))
+        return (*kinds.find(self._packages), PIPELINE)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -68,6 +69,10 @@ class Kinds(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise KeyError(name)
+        if name == PIPELINE:
+            from farm.commands import pipeline
+
+            return pipeline.Submit
         return Submit(name, self._packages)
 
 

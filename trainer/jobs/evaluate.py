@@ -16,6 +16,7 @@ from trainer.jobs.train import absolute, short
 ROLE = "train"
 LABEL = ("run", "split")
 NOT_IDENTITY = frozenset({"device", "loaders"})
+PRODUCT = "run"  # an evaluation belongs to it
 EXAMPLE = """\
     farm submit evaluate --run runs/rn --data data/cars data/chairs --split test"""
 

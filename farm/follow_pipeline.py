@@ -1,0 +1,141 @@
+"""Waits for a pipeline in a terminal: shows its graph, or stops it on Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from farm import local
+from farm.follow import POLL_S, RECONNECT_S, STOPPED, Interrupt
+from farm.graph import changes, graph, plain
+from farm.pipelines import BLOCKED, Pipelines, PipelineView
+from farm.records import DONE, FAILED, INTERRUPTED, RUNNING, SUBMITTED, WorkerRecord
+from farm.settings import Settings
+from farm.store import Store
+from farm.watch import MAX_WORKERS, Watch, duration, worker_table
+from farm.words import count, typed
+
+LAST_WORDS_S = 5.0  # how long pipeline.json may take to say how it ended
+
+
+def follow(
+    settings: Settings, store: Store, name: str, interrupt: Interrupt, *, as_json: bool
+) -> int:
+    """Wait until a pipeline rests; the exit code: 0 only when every stage is done."""
+    pipelines, began = Pipelines(store), time.monotonic()
+    with Watch() as watch:
+        view = _watch(settings, pipelines, name, interrupt, watch)
+        if interrupt.asked:
+            watch.say("stopping: workers hand back what they hold")
+            _interrupt(settings, pipelines, name)
+    if interrupt.asked:
+        print(STOPPED, file=sys.stderr)
+        return 130
+    if view is None:
+        print(
+            f"farm: the farm has forgotten pipeline {name} (its Redis was emptied); the same line "
+            "goes on from storage",
+            file=sys.stderr,
+        )
+        return 1
+    return end(view, as_json, time.monotonic() - began)
+
+
+def picture(view: PipelineView, workers: Sequence[WorkerRecord]) -> RenderableType:
+    """The graph, and who works on it."""
+    roles = {each.stage.role for each in view.stages}
+    mine = [worker for worker in workers if worker.role in roles][:MAX_WORKERS]
+    if not (mine and view.record.active):
+        return graph(view)
+    return Group(graph(view), Text(), worker_table(mine))
+
+
+def _watch(
+    settings: Settings, pipelines: Pipelines, name: str, interrupt: Interrupt, watch: Watch
+) -> PipelineView | None:
+    """The pipeline when it rests; None if it is on record no more."""
+    store, answered, before = pipelines.store, time.monotonic(), None
+    while True:
+        try:
+            view = pipelines.view(name, progress=True)
+            if view is None:
+                return None
+            workers = store.workers(settings.worker_dead_s)
+            answered = time.monotonic()
+            for line in changes(before, view):
+                watch.say(line)
+            before = view
+            watch.draw(lambda view=view, workers=workers: picture(view, workers), plain(view))  # type: ignore[misc]
+            if not view.record.active:
+                return view
+            if settings.private and not local.running(settings):
+                local.open_store(settings)
+        except redis.RedisError:
+            if settings.private and time.monotonic() - answered > RECONNECT_S:
+                local.open_store(settings)
+        if interrupt.asked:
+            return None
+        time.sleep(POLL_S)
+
+
+def _interrupt(settings: Settings, pipelines: Pipelines, name: str) -> None:
+    """Stop one pipeline; and the private farm, if nothing else runs there."""
+    store = pipelines.store
+    try:
+        pipelines.stop(name, INTERRUPTED, SUBMITTED, RUNNING)
+        view = pipelines.view(name)
+        if settings.private and not local.busy(store):
+            local.wish(store, stop=1)
+            local.wait_until_gone(settings)
+            return
+        deadline = time.monotonic() + 10
+        stages = view.stages if view else ()
+        while any(store.leased(each.stage.id) for each in stages) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    except redis.RedisError:
+        pass  # a farm that is gone has stopped
+
+
+def end(view: PipelineView, as_json: bool, seconds: float) -> int:
+    """Tell how it ended: every failed stage in a line, or what to look at now."""
+    record = view.record
+    if as_json:
+        print(json.dumps({**view.as_json(), "seconds": round(seconds, 2)}))
+    if record.state == DONE:
+        if not as_json:
+            print(typed(_summary(view, seconds)))
+        return 0
+    for each in view.stages:
+        if each.state in (FAILED, BLOCKED):
+            more = f"; farm logs {each.stage.id}" if each.state == FAILED else ""
+            reason = f"stage {each.stage.name} {each.state}: {each.reason}{more}"
+            print(f"farm: {typed(reason)}", file=sys.stderr)
+    goes_on = "retry" if record.state == FAILED else "resume"
+    why = f"pipeline {record.name} {record.state}, {view.done} of "
+    why += f"{count(len(view.stages), 'stage')} done; `farm {goes_on} {record.name}` goes on"
+    print(f"farm: {typed(why)}", file=sys.stderr)
+    return 1
+
+
+def _summary(view: PipelineView, seconds: float) -> str:
+    out = _short(view.record.out)
+    lines = [f"{out}: {count(len(view.stages), 'stage')} done in {duration(seconds)}"]
+    width = max(len(each.stage.name) for each in view.stages)
+    lines += [f"  {each.stage.name:<{width}}  {_short(each.stage.product)}" for each in view.stages]
+    if view.pipeline.experiment:
+        lines.append(f"look at it    farm report {out}")
+    return "\n".join(lines)
+
+
+def _short(path: str) -> str:
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

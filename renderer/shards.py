@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from renderer import storage
 from renderer.content import describe_view
 from renderer.members import PASSES, decode_member, encode_image, pixels_hash, view_name
-from renderer.storage import canonical_json
+from renderer.storage import canonical_json, sha256
 
 __all__ = [
     "VERSION",
@@ -39,6 +39,7 @@ __all__ = [
     "describe_view",
     "encode_image",
     "pixels_hash",
+    "sha256",
     "view_name",
 ]
 

@@ -12,14 +12,17 @@ top, so that a job file may take its dataclasses from here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import json
+import platform
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer import atomic
 
@@ -27,6 +30,14 @@ if TYPE_CHECKING:
     from renderer.shards import Record
 
 VERSION = 1
+VERSIONS = {
+    "shapefarm": "shapefarm",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "opencv": "opencv-python-headless",
+}
+"""Of which packages a dataset tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +65,24 @@ class Shard:
     created_with: str
     """JSON list of the versions and devices that its samples were made with."""
 
-    def entry(self) -> dict[str, Any]:
-        """Its line in the index."""
-        return {
-            "name": f"{self.name}.tar",
-            "split": self.name.rpartition("-")[0],
-            "samples": len(self.keys),
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-        }
+    @property
+    def samples(self) -> int:
+        return len(self.keys)
+
+
+class Finished(Protocol):
+    """What the index wants to know of a shard: a Shard, or a job kind's Done."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def created_with(self) -> str: ...
 
 
 # --- the folder --------------------------------------------------------------------------------
@@ -234,7 +254,7 @@ def _logged(
 
 def publish(
     folder: Path,
-    done: Iterable[Shard],
+    done: Iterable[Finished],
     complete: bool,
     *,
     job: Mapping[str, Any],
@@ -253,7 +273,7 @@ def publish(
     ordered = sorted(done, key=lambda shard: shard.name)
     splits: dict[str, list[str]] = {}
     for shard in ordered:
-        if shard.keys:  # webdataset stumbles over a shard without samples
+        if shard.samples:  # webdataset stumbles over a shard without samples
             splits.setdefault(shard.name.rpartition("-")[0], []).append(f"{shard.name}.tar")
     made_with = distinct(one for shard in ordered for one in json.loads(shard.created_with))
     index = {
@@ -265,7 +285,7 @@ def publish(
         "conventions": dict(shards.CONVENTIONS if conventions is None else conventions),
         "members": list(members),
         "splits": splits,
-        "shards": [shard.entry() for shard in ordered],
+        "shards": [_entry(shard) for shard in ordered],
         "sources": list(sources),
     }
     whole = shards.write_index(folder, index)
@@ -280,7 +300,27 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return [found[text] for text in sorted(found)]
 
 
+def created_with(device_kind: str, device_name: str, **more: Any) -> dict[str, Any]:
+    """What a sample is made with, for its log: versions, the device, and whatever else decides."""
+    found: dict[str, Any] = {"python": platform.python_version()}
+    for name, package in VERSIONS.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(package)
+    return {**found, "device": {"kind": device_kind, "name": device_name}, **more}
+
+
 # --- details -----------------------------------------------------------------------------------
+
+
+def _entry(shard: Finished) -> dict[str, Any]:
+    """A shard's line in the index."""
+    return {
+        "name": f"{shard.name}.tar",
+        "split": shard.name.rpartition("-")[0],
+        "samples": shard.samples,
+        "bytes": shard.bytes,
+        "sha256": shard.sha256,
+    }
 
 
 def _difference(kind: str, job: Mapping[str, Any], there: Mapping[str, Any]) -> str:

@@ -50,6 +50,9 @@ class Verify:
     """Folder of the dataset."""
     processes: int | None = None
     """How many work at it; as many as there are CPUs, where that pays."""
+    parent: str | None = None
+    """Of a stylized dataset: folder of the one that it was made from, to be compared with; by
+    default where it was then, or beside it."""
     json: bool = False
     """Print one JSON object."""
 
@@ -63,7 +66,8 @@ class Verify:
         def progress(report: Report, total: int) -> None:
             shown.show(report.bytes, total, report.images)
 
-        report = verify(Path(self.dir), self.processes, progress)
+        parent = Path(self.parent) if self.parent else None
+        report = verify(Path(self.dir), self.processes, progress, parent)
         shown.end()
         good = not report.problems
         if self.json:

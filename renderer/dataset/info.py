@@ -98,7 +98,7 @@ def told(facts: dict[str, Any]) -> str:
     for made_with in _listed(facts["created_with"]):
         lines.append(_row("with", _created(made_with)))
     for parent in _listed(facts["parent"] or []):
-        lines.append(_row("from", f"{parent['id'][:12]} ({parent.get('samples', '?')} samples)"))
+        lines.append(_row("from", _parent(parent)))
     for source in facts["sources"]:
         if source.get("licence"):
             lines.append(_row("licence", f"{source.get('address')}: {source['licence']}"))
@@ -133,6 +133,14 @@ def _job(facts: dict[str, Any]) -> str:
         text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
         parts.append(f"{name} {text if len(text) <= 80 else text[:77] + '...'}")
     return ", ".join([facts["kind"] or "?", *parts])
+
+
+def _parent(parent: dict[str, Any]) -> str:
+    told = f"{parent['id'][:12]} ({parent.get('samples', '?')} samples)"
+    if "run" not in parent:
+        return told
+    by = f"{parent['model']}, run {parent['run']}, step {parent['step']}"
+    return f"{parent['folder']} {told}; colours by {by}"
 
 
 def _created(made_with: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 
 from renderer import shards, storage
 from renderer.dataset import check_sample, schema
+from renderer.dataset import parent as parents
 from renderer.dataset.origin import Made, Origin, read_made
 from renderer.dataset.problem import Problem
 from renderer.members import decode_member, pixels_hash
@@ -68,14 +69,24 @@ class ShardWork:
     """key -> the shape's fields in job.json"""
     origins: dict[str, Origin]
     """key -> what made the sample"""
+    parent: str | None = None
+    """Folder of the dataset that this one was stylized from, where it is at hand"""
 
 
-def verify(folder: Path, processes: int | None = None, progress: Progress | None = None) -> Report:
+def verify(
+    folder: Path,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    parent: Path | None = None,
+) -> Report:
     """Check a whole dataset.
 
     processes   how many work at it; by default as many as there are CPUs and as pays
+    parent      folder of the dataset that a stylized one was made from; by default where its job
+                says, or beside it
 
-    Raises FileNotFoundError where there is no dataset; everything else is a problem in the report.
+    Raises FileNotFoundError where there is no dataset, ValueError for a `parent` that is another;
+    everything else is a problem in the report.
     """
     report = Report()
     if not folder.is_dir() or not (folder / shards.INDEX).exists():
@@ -88,7 +99,7 @@ def verify(folder: Path, processes: int | None = None, progress: Progress | None
     if made is not None and made.being_added_to(index):
         report.notes.append("shapes or views are being added; the new ones are not looked at")
         made = None
-    work = list(_work(folder, index, made, report))
+    work = list(_work(folder, index, made, _parent(folder, index, parent, report)))
     _check_keys(folder, index, made, report)
     _check_strays(folder, index, report)
     total = sum(entry["bytes"] for entry in index["shards"])
@@ -236,8 +247,23 @@ def _check_strays(folder: Path, index: Mapping[str, Any], report: Report) -> Non
         report.notes.append(f"{shards.STAGING} is left over and can be removed")
 
 
+def _parent(
+    folder: Path, index: Mapping[str, Any], given: Path | None, report: Report
+) -> Path | None:
+    """The parent of a stylized dataset, and a note of whether it was compared with."""
+    path = parents.find(folder, index, given)
+    if path is not None:
+        report.notes.append(f"compared with {path}, which it was stylized from")
+    elif isinstance(index["parent"], dict) and "run" in index["parent"]:
+        report.notes.append(
+            f"not compared with {index['parent'].get('folder')}, which it was stylized from: "
+            "it is not at hand; --parent DIR says where it is"
+        )
+    return path
+
+
 def _work(
-    folder: Path, index: Mapping[str, Any], made: Made | None, report: Report
+    folder: Path, index: Mapping[str, Any], made: Made | None, parent: Path | None
 ) -> Iterator[ShardWork]:
     origin_of = made.origin_of() if made else {}
     for entry in index["shards"]:
@@ -251,6 +277,7 @@ def _work(
             members=tuple(index["members"]),
             shapes={k: dict(made.shapes[k]) for k in keys if made and k in made.shapes},
             origins={k: origin_of[k] for k in keys if k in origin_of},
+            parent=str(parent) if parent else None,
         )
 
 
@@ -310,10 +337,11 @@ def _check_shard(
         if said != expected:
             wrong("side-car", f"{what} is {said}, the index says {expected}", file=side)
     _check_tar(sidecar, work.members, file, view, wrong)
+    originals = _originals(work, wrong)
     for sample in sidecar["samples"]:
         report.samples += 1
         report.images += sum(member.endswith(".rgba.png") for member in sample["members"])
-        _check_sample(work, sample, view, wrong)
+        _check_sample(work, sample, view, originals, wrong)
 
 
 Wrong = Callable[..., None]
@@ -371,8 +399,23 @@ def _check_tar(
         wrong("tar", f"it lies where {expected[at]} is expected", key, member)
 
 
+def _originals(work: ShardWork, wrong: Wrong) -> dict[str, shards.Sample] | None:
+    """The samples of the parent's shard of that name; None where there is no parent."""
+    if work.parent is None:
+        return None
+    try:
+        return parents.samples_of(Path(work.parent) / work.entry["name"])
+    except (OSError, ValueError, LookupError) as error:
+        wrong("parent", f"the parent has no such shard: {_one_line(error)}")
+        return None
+
+
 def _check_sample(
-    work: ShardWork, sample: Mapping[str, Any], view: memoryview, wrong: Wrong
+    work: ShardWork,
+    sample: Mapping[str, Any],
+    view: memoryview,
+    originals: Mapping[str, shards.Sample] | None,
+    wrong: Wrong,
 ) -> None:
     key = sample["key"]
     arrays, meta, whole = {}, None, True
@@ -419,6 +462,14 @@ def _check_sample(
             meta, arrays, work.members, shape, origin
         ):
             wrong(rule, detail, key, member)
+        if origin is not None and origin.restyled:
+            for rule, member, detail in parents.outside(arrays):
+                wrong(rule, detail, key, member)
+        if originals is not None and key not in originals:
+            wrong("parent", "the parent's shard has no such sample", key)
+        elif originals is not None:
+            for rule, member, detail in parents.problems(sample, arrays, originals[key]):
+                wrong(rule, detail, key, member)
     except Exception as error:  # arrays of a kind that no check foresaw
         wrong("content", f"it cannot be checked: {_one_line(error)}", key)
 

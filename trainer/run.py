@@ -308,13 +308,15 @@ def evaluated(folder: Path) -> Evaluated:
 def snapshot_for(run: Run, data: Sequence[str]) -> Snapshot:
     """What a run is measured on: these datasets, with the run's class numbers; else its own.
 
+    Segments of photos have no category, so that any run may look at them.
+
     Raises DatasetRefused for a category that the run never saw.
     """
     own = run.snapshot()
     if not data:
         return own
     snapshot, known = Snapshot.take(data), run.facts.categories
-    new = [name for name in snapshot.facts.categories if name not in known]
+    new = [name for name in snapshot.facts.categories if name and name not in known]
     if new:
         raise DatasetRefused(
             f"{', '.join(data)} has {', '.join(new)}, which {run.folder} was not trained on; "

@@ -19,7 +19,7 @@ ROLE = "render"
 NOT_IDENTITY = frozenset({"max_failures"})
 EXAMPLE = """\
     farm submit photos --shapes samples/cars --photos 200 --out photos/cars --seed 7
-    farm submit segment --photos photos/cars/photos --masks photos/cars/masks ..."""
+    farm submit segment --photos photos/cars --masks photos/cars/masks --match data/cars"""
 PER_TASK = 8
 PER_SHAPE = 4
 """Photos of each shape, where nobody says how many shapes."""
@@ -221,7 +221,7 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     if failed:
         lines.append(f"{failed} failed; {where}/truth.json says which and why")
     lines.append(
-        f"  cut them out  farm submit segment --photos {where}/photos --masks {where}/masks"
+        f"  cut them out  farm submit segment --photos {where} --masks {where}/masks"
         " --match DATASET"
     )
     return "\n".join(lines)

@@ -25,6 +25,8 @@ A model is a module of this folder. It may import torch at its top, and has
 
 and may have
 
+    check_evaluation(config, facts)
+                            as check, for a dataset that is only evaluated on; without it check
     BEST = "name"           the metric of the validation split that `best` goes by ("-name": lower
                             is better); without it the last checkpoint counts as best
     backbone(config, network) -> (name, module)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainer import alignment, reconstruction
+from trainer import alignment, real, reconstruction
 from trainer.baselines import baselines
 from trainer.data import Item, Reader
 from trainer.geometry import (
@@ -291,6 +291,24 @@ def check(config: Config, facts: Facts) -> None:
         raise ValueError("dpc --pose unsupervised finds its frame on the split val, which is empty")
 
 
+def check_evaluation(config: Config, facts: Facts) -> None:
+    """As check; but segments of photos, with neither cameras nor clouds, are judged by masks."""
+    if facts.cameras or facts.points:
+        check(config, facts)
+        return
+    width, height = facts.size
+    if width != height or width < config.image:
+        raise ValueError(
+            f"dpc needs square pictures of at least its --image {config.image} px; these are "
+            f"{width} x {height}"
+        )
+    if config.pose == "camera":
+        raise ValueError(
+            "this dpc was told its cameras (--pose camera), and photos have none: only one trained "
+            "with --pose unsupervised guesses them"
+        )
+
+
 def build(config: Config, facts: Facts) -> Network:
     return Network(config)
 
@@ -458,15 +476,20 @@ def evaluate(
     config: Config, network: nn.Module, snapshot: Snapshot, split: str, tools: Tools
 ) -> Evaluation:
     """Clouds against the true ones, and poses, from every single view; two baselines beside it."""
+    if not (snapshot.facts.cameras or snapshot.facts.points):
+        predict = functools.partial(_from_pictures, config, network)
+        return real.evaluate(predict, snapshot, split, tools, config.batch)
     told = config.pose == "camera"
     reference = None if told else canonical_rotation(config, network, snapshot, tools)
     items = snapshot.items(split)
     views = _views(config, snapshot, items, train=False)
     rows: list[Row] = []
+    masks = real.Masks()
     shown: list[dict[str, NDArray[Any]]] = []
     shows = _spread(items, SHOWN)
     for shape in _shapes(config, network, views, tools):
         clouds, pose = shape.guess.points, shape.pose
+        masks.add(shape.rgba, clouds, pose)
         if reference is not None:
             back = reference.to(clouds)
             clouds, pose = rotate(back, clouds), multiply(normalize(pose), conjugate(back))
@@ -486,16 +509,29 @@ def evaluate(
         tools.progress(done=len(rows), total=len(items))
 
     metrics = reconstruction.summary(rows) | baselines(snapshot, split, tools.device)
+    metrics |= masks.spread().metrics()
     if "chamfer_constant" in metrics:
         metrics["chamfer_to_constant"] = metrics["chamfer"] / metrics["chamfer_constant"]
     tables = reconstruction.tables(rows, snapshot.facts.categories)
     arrays = {name: np.stack([one[name] for one in shown]) for name in shown[0]}
-    arrays |= reconstruction.arrays(rows)
+    arrays |= reconstruction.arrays(rows) | masks.arrays()
     if reference is not None:
         cameras = np.concatenate([views.cameras(number) for number in range(min(100, len(items)))])
         metrics["accuracy_chance"] = reconstruction.chance(torch.from_numpy(cameras))
         tables["canonical_rotation"] = reference.tolist()
     return Evaluation(metrics=metrics, tables=tables, arrays=arrays)
+
+
+def _from_pictures(config: Config, network: nn.Module, rgba: Tensor) -> tuple[Tensor, Tensor]:
+    """Clouds [n, P, 3] and cameras [n, 4] of pictures uint8 [n, S, S, 4] of which no more is known.
+
+    Both in the network's own frame: they are seen together, so the true one plays no part.
+    """
+    pictures = look({"rgba": rgba[:, None]}, config.image, config.voxels).pictures
+    guess: Guess = network(pictures)
+    camera = guess.student if guess.student is not None else guess.cameras
+    assert camera is not None, "check_evaluation refuses a network that is told its cameras"
+    return guess.points, camera.reshape(len(rgba), 4)
 
 
 def canonical_rotation(
@@ -601,4 +637,4 @@ def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[s
         found.append(
             ("pose_error_deg.png", "Errors of pose: symmetric shapes have a second peak at 180")
         )
-    return found
+    return found + real.pictures(arrays, folder)

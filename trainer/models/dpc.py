@@ -147,8 +147,8 @@ def tiny() -> Config:
     Blur begins wide: points that lie apart are drawn in by nothing else.
     """
     return Config(
-        steps=6000, batch=8, image=64, voxels=64, points=2000, width=512, lr=5e-4, final_lr=0.05,
-        sigma_start=5.0, sigma_end=0.4, keep=0.25, depth_weight=4.0, max_depth=2.6,
+        steps=5000, batch=8, image=64, voxels=48, points=2000, width=512, lr=5e-4, final_lr=0.05,
+        sigma_start=4.0, sigma_end=0.4, keep=0.25, depth_weight=4.0, max_depth=2.6,
     )  # fmt: skip
 
 

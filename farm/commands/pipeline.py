@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,10 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from farm.pipeline import Pipeline
     from farm.pipelines import PipelineRecord
+
+
+PATIENCE_S = 3.0
+LOOKS = "looking at what the first stages read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +127,9 @@ def _sizes(pipeline: Pipeline, settings: Any) -> dict[str, dict[str, Any]]:
         return {}
     found: dict[str, dict[str, Any]] = {}
     problems = []
+    patience = threading.Timer(PATIENCE_S, print, (LOOKS,), {"file": sys.stderr, "flush": True})
+    patience.daemon = True
+    patience.start()
     for stage in pipeline.stages:
         if stage.needs:
             continue
@@ -131,6 +139,7 @@ def _sizes(pipeline: Pipeline, settings: Any) -> dict[str, dict[str, Any]]:
             found[stage.name] = kind.module.estimate(job, kind.module.scan(job))
         except (ValueError, OSError) as error:
             problems.append(f"stage {stage.name}: {' '.join(str(error).split())}")
+    patience.cancel()
     if problems:
         raise PipelineRefused(pipeline.file, problems)
     return found

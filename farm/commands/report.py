@@ -1,4 +1,4 @@
-"""`farm report`: a run as a page."""
+"""`farm report`: a run, or an experiment, as a page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A run as one page: curves, tables, predictions beside inputs.
+    """A run as one page: curves, tables, predictions beside inputs; or a pipeline's experiment.
 
         farm report runs/rn
+        farm report runs/aist-experiment
 
     Works while the run goes on. Page and pictures need no network: a folder to look at, print, or
     send to somebody.
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Folder of the run."""
+    """Folder of the run, or of a pipeline."""
     out: str | None = None
     """Folder of the page; by default report/ in the run's."""
     json: bool = False
@@ -29,8 +30,12 @@ class Report:
 
     def __call__(self) -> int:
         try:
-            from trainer.report import make
+            from trainer import experiment
 
+            if experiment.is_one(Path(self.run)):
+                from trainer.experiment_page import make
+            else:
+                from trainer.report import make
             page = make(Path(self.run), self.out)
         except ModuleNotFoundError as error:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from farm.machine import cores, processor
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 Precision = contextlib.AbstractContextManager[Any]
 
@@ -65,6 +68,18 @@ def steady(device: torch.device, threads: int) -> None:
     # It costs, and what is read before it is written would be a fault anyway.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not on_cpu  # every step has the same shapes
+    if on_cpu:
+        keep_memory()
+
+
+def keep_memory() -> None:
+    """Let the C library keep what is freed: every step asks for the same again, and pages that the
+    system must clear first cost more than the arithmetic on them (instance norms of 256 px: 4
+    times)."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems than GNU's
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def threads(processes: int = 1) -> int:

@@ -45,7 +45,7 @@ def fill(network: nn.Module, source: str, model: ModuleType, config: Any) -> lis
     if source == IMAGENET:
         if not name:
             raise ValueError(f"--weights imagenet: {model.__name__} has no part that they fit")
-        found, targets = _imagenet(name), [module]
+        found, targets = imagenet(name), [module]
     else:
         found, targets = read(Path(source)), [network, module]
     given = max((_fitting(target, found) for target in targets), key=len)
@@ -98,7 +98,7 @@ def _tensors(value: Any, path: Path) -> Mapping[str, Tensor]:
     return value
 
 
-def _imagenet(name: str) -> Mapping[str, Tensor]:
+def imagenet(name: str) -> Mapping[str, Tensor]:
     """torchvision's first ImageNet weights of an architecture: those that papers compare with."""
     import torchvision
 

@@ -1,0 +1,241 @@
+"""CycleGAN's networks and losses (Zhu et al. 2017, arXiv 1703.10593), as its code was released.
+
+Pictures are [B, 3, H, W] in [-1, 1].  Networks run with channels last in memory, on every device:
+convolutions and reflections are faster so, on CPUs too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STD = 0.02
+"""Of a fresh network's weights; biases begin at 0."""
+EPS = 1e-5
+
+
+class InstanceNorm(nn.Module):
+    """Every channel of every picture to mean 0 and variance 1; then, where asked for, a slope.
+
+    slope  None: as it is; 0: ReLU; 0.2: leaky ReLU. It is taken in place.
+    """
+
+    def __init__(self, slope: float | None = None):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = _Normalized.apply(images, self.slope)
+        return found
+
+
+class _Normalized(torch.autograd.Function):
+    """Normalization and slope at once, in whatever layout the pictures have: on a CPU torch's own
+    copies channels that are last to first and back, and its var_mean is 40 times a mean."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, slope: float | None) -> Tensor:
+        centred = images - _mean(images)
+        scale = torch.rsqrt(_mean(centred * centred) + EPS).to(images.dtype)
+        normal = centred.mul_(scale)
+        ctx.save_for_backward(normal, scale)
+        ctx.slope = slope
+        return normal.clone() if slope is None else F.leaky_relu(normal, slope)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        normal, scale = ctx.saved_tensors
+        (grad,) = grads
+        if ctx.slope is not None:
+            grad = torch.ops.aten.leaky_relu_backward(grad, normal, ctx.slope, False)
+        found = grad - _mean(grad)
+        return found.addcmul_(normal, _mean(grad * normal), value=-1).mul_(scale), None
+
+
+def _mean(images: Tensor) -> Tensor:
+    """[B, C, 1, 1] over all places."""
+    wide = torch.promote_types(images.dtype, torch.float32)  # sums of many
+    return images.mean(dim=(2, 3), keepdim=True, dtype=wide).to(images.dtype)
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a way around them."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3)
+        self.second = nn.Conv2d(channels, channels, 3)
+        self.middle, self.last = InstanceNorm(0.0), InstanceNorm()
+
+    def forward(self, images: Tensor) -> Tensor:
+        inner = self.middle(self.first(reflected(images, 1)))
+        out: Tensor = self.last(self.second(reflected(inner, 1)))
+        return out + images
+
+
+class Generator(nn.Module):
+    """[B, 3, H, W] to the same: down twice, residual blocks, up twice, tanh.
+
+    Sides are multiples of 4. With 64 filters 9 blocks have 11 378 179 parameters, 6 have
+    7 837 699.
+    """
+
+    def __init__(self, filters: int = 64, blocks: int = 9):
+        super().__init__()
+        n = filters
+        self.enter = nn.Conv2d(3, n, 7)
+        self.down = nn.ModuleList([nn.Conv2d(n, 2 * n, 3, 2, 1), nn.Conv2d(2 * n, 4 * n, 3, 2, 1)])
+        self.blocks = nn.Sequential(*(Residual(4 * n) for _ in range(blocks)))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(m, m // 2, 3, 2, 1, output_padding=1) for m in (4 * n, 2 * n)
+        )
+        self.leave = nn.Conv2d(n, 3, 7)
+        self.norm = InstanceNorm(0.0)
+        begin(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = images.contiguous(memory_format=torch.channels_last)
+        out = self.norm(self.enter(reflected(out, 3)))
+        for layer in self.down:
+            out = self.norm(layer(out))
+        out = self.blocks(out)
+        for layer in self.up:
+            out = self.norm(layer(out))
+        # A colour's last digits decide what counts as black: in full precision.
+        return torch.tanh(self.leave(reflected(out, 3)).float())
+
+
+class Discriminator(nn.Module):
+    """[B, 3, H, W] to a map of how real each patch looks: 1 real, 0 made. No sigmoid.
+
+    layers  with 3, patches are of 70 x 70 px: 256 px give 30 x 30. 2 764 737 parameters at 64
+            filters.
+    """
+
+    def __init__(self, filters: int = 64, layers: int = 3):
+        super().__init__()
+        widths = [3, *(filters * min(2**n, 8) for n in range(layers + 1)), 1]
+        strides = [2] * layers + [1, 1]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 4, stride, 1)
+            for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        self.norm = InstanceNorm(0.2)
+        begin(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        first, *middle, last = self.layers
+        out = images.contiguous(memory_format=torch.channels_last)
+        out = F.leaky_relu(first(out), 0.2, inplace=True)
+        for layer in middle:
+            out = self.norm(layer(out))
+        scores: Tensor = last(out).float()
+        return scores
+
+
+def reflected(images: Tensor, pad: int) -> Tensor:
+    return F.pad(images, (pad, pad, pad, pad), mode="reflect")
+
+
+def begin(network: nn.Module) -> None:
+    """Fresh weights from N(0, 0.02), biases 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, STD)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
+def frozen(network: nn.Module, images: Tensor) -> Tensor:
+    """What a network gives, with gradients for the pictures and none for its weights."""
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    found: Tensor = torch.func.functional_call(network, weights, (images,))
+    return found
+
+
+# --- pools --------------------------------------------------------------------------------------
+
+
+class Pool(nn.Module):
+    """Pictures made before, so that a discriminator does not forget them. A buffer: it is kept in
+    checkpoints.
+
+    Shrivastava et al. 2017: until it is full, a picture is kept and given back; then, half of the
+    time, one kept before is given back in its place.
+    """
+
+    images: Tensor
+
+    def __init__(self, count: int, side: int):
+        super().__init__()
+        self.register_buffer("images", torch.zeros(count, 3, side, side))
+
+    @torch.no_grad()
+    def swap(self, made: Tensor, seen: int, choices: Sequence[tuple[bool, int]]) -> Tensor:
+        """Pictures in place of those just made [B, 3, S, S].
+
+        seen     pictures that it was given before
+        choices  for each picture: whether an old one is given back, and which
+        """
+        back = []
+        for number, (image, (old, place)) in enumerate(zip(made.detach(), choices, strict=True)):
+            count = seen + number
+            if count < len(self.images):
+                self.images[count] = image
+                back.append(image)
+            elif old and len(self.images):
+                back.append(self.images[place].clone())
+                self.images[place] = image
+            else:
+                back.append(image)
+        return torch.stack(back)
+
+
+def choices(count: int, pool: int, generator: torch.Generator) -> list[tuple[bool, int]]:
+    """Chance for `count` pictures of a pool: on the CPU, so that a GPU need not wait."""
+    old = torch.rand(count, generator=generator) > 0.5
+    places = torch.randint(max(1, pool), (count,), generator=generator)
+    return list(zip(old.tolist(), places.tolist(), strict=True))
+
+
+# --- losses and rates ---------------------------------------------------------------------------
+
+
+def real_loss(scores: Tensor) -> Tensor:
+    """Least squares (LSGAN): of scores that should be 1."""
+    return (scores - 1).square().mean()
+
+
+def made_loss(scores: Tensor) -> Tensor:
+    """Of scores that should be 0."""
+    return scores.square().mean()
+
+
+def told_apart(network: nn.Module, real: Tensor, made: Tensor) -> Tensor:
+    """A discriminator's loss: half of both, in one pass."""
+    scores = network(torch.cat([real, made]))
+    return 0.5 * (real_loss(scores[: len(real)]) + made_loss(scores[len(real) :]))
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return F.l1_loss(a, b)
+
+
+def falling(epoch: int, constant: int = 100, fall: int = 100) -> float:
+    """Factor on the rate: 1, then in a line to 0."""
+    return 1.0 - max(0, epoch + 1 - constant) / (fall + 1)
+
+
+def falling_at(t: float, constant: int = 100, fall: int = 100) -> float:
+    """The same at a share t of a run of so many epochs."""
+    return falling(min(math.floor(t * (constant + fall)), constant + fall), constant, fall)
+
+
+def parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for network in networks for parameter in network.parameters()]

@@ -1,0 +1,661 @@
+"""AIST: renders of shapes take on the look of photos, and their annotations stay true.
+
+CycleGAN between two sets of pictures on black, X renders and Y real ones, with two further losses
+on both generators: the shape's outline stays (alpha), and so does what a ResNet-18 sees (features).
+G paints X as Y, F paints Y as X.
+
+B pictures, S side in pixels; colours in [-1, 1], black is -1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainer import alpha as masks
+from trainer import cyclegan, features, realism
+from trainer.cyclegan import Discriminator, Generator, Pool, distance, frozen, real_loss
+from trainer.errors import DatasetRefused
+from trainer.models import Evaluation, Moment, Samples, Tools
+from trainer.pictures import absolute
+from trainer.probes import Chosen
+
+if TYPE_CHECKING:
+    from trainer.data import Facts, Snapshot
+
+log = logging.getLogger(__name__)
+
+PAPER = (
+    "B. Jourdan: Annotation Invariant Style Transfer, University of Edinburgh, 2020; "
+    "J.-Y. Zhu et al.: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial "
+    "Networks, ICCV 2017"
+)
+NEEDS = "the rgba pass, any rig; and pictures to look like, cut out: --real FOLDER"
+DATASETS = {"real": "cut-out photos (`farm submit segment`), or renders that stand for them"}
+
+COLLAPSED = 0.01
+"""Mean change of a shape's colours, of 1, below which a generator does nothing."""
+DEVIATES = 0.01
+"""Share of a shape's pixels that may be painted wrongly."""
+MOST = 1000
+"""Views of each side that a test looks at, spread evenly."""
+MOST_VAL = 128
+SHOWN = 6
+JUDGE_PX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How renders come to look real."""
+
+    steps: int = 288_585
+    """Steps of a whole run; the thesis has 44 epochs of 26 235 renders."""
+    batch: int = 4
+    """Pairs in a step: a render and a real picture, by chance."""
+    real: tuple[str, ...] = ()
+    """Folders of the datasets to look like."""
+    size: int = 256
+    """Side of what the networks see, in pixels; a multiple of 4."""
+    flip: bool = True
+    """Mirror half of the pictures."""
+    filters: int = 64
+    """First width of the generators."""
+    blocks: int = 9
+    """Residual blocks of the generators."""
+    judge_filters: int = 64
+    """First width of the discriminators."""
+    judge_layers: int = 3
+    """Halvings in the discriminators; 3: patches of 70 px."""
+    pool: int = 50
+    """Pictures kept for each discriminator; 0: none."""
+    lr: float = 2e-4
+    """Learning rate of Adam, for all networks."""
+    fall: bool = False
+    """Let the rate fall to 0 over the second half."""
+    cycle_x: float = 10.0
+    """Weight of |x - F(G(x))|."""
+    cycle_y: float = 10.0
+    """Weight of |y - G(F(y))|."""
+    identity: float = 0.1
+    """Weight of |y - G(y)| and |x - F(x)|, times the cycle weights."""
+    alpha: masks.Kind = "composite"
+    """How outlines are kept: pictures put together with the input's alpha, or by a loss."""
+    alpha_weight: float = 2.0
+    """Weight of the alpha loss, of both generators."""
+    reduction: masks.Reduction = "mean"
+    """What the L1 inside the squared losses is."""
+    features: str = features.AUTO
+    """Where the feature distance looks: auto (ImageNet's ResNet-18), none, or the run of a rotnet
+    with --network resnet18, or a file."""
+    feature_weight: float = 1.75
+    """Weight of the feature distance, of both generators; large ones hold them at the identity."""
+    sample_steps: int = 2000
+    """Keep a sheet of samples each time so many steps are done; 0: none."""
+    realism_steps: int = 300
+    """Of the fresh classifiers that a test trains; 0: none."""
+
+    def __post_init__(self) -> None:
+        if self.features not in (features.AUTO, features.NONE):
+            object.__setattr__(self, "features", absolute(self.features))
+        for name in ("steps", "batch", "filters", "blocks", "judge_filters", "judge_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{_option(name)} {getattr(self, name)}: at least 1")
+        for name in WEIGHTS:
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"--{_option(name)} {getattr(self, name)}: at least 0")
+        if self.size < 16 or self.size % 4:
+            raise ValueError(f"--size {self.size}: a multiple of 4, at least 16")
+        if not self.judge_sides or self.judge_sides[-1] < 1:
+            raise ValueError(
+                f"--judge-layers {self.judge_layers}: nothing is left of {self.size} px; "
+                f"try --judge-layers {max(1, self.judge_layers - 1)}"
+            )
+        if self.alpha not in masks.LOSSES:
+            raise ValueError(f"--alpha {self.alpha}: one of {', '.join(masks.LOSSES)}")
+        if self.reduction not in ("mean", "sum"):
+            raise ValueError(f"--reduction {self.reduction}: mean or sum")
+
+    @property
+    def judge_sides(self) -> list[int]:
+        """Sides of the discriminators' maps, layer by layer."""
+        sides = [self.size]
+        for stride in [2] * self.judge_layers + [1, 1]:
+            sides.append((sides[-1] - 2) // stride + 1)
+        return sides
+
+    @property
+    def phi(self) -> str:
+        """Features that are needed: none where they have no weight."""
+        return self.features if self.feature_weight else features.NONE
+
+
+WEIGHTS = (
+    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "lr",
+    "pool", "sample_steps", "realism_steps",
+)  # fmt: skip
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def tiny() -> Config:
+    """Two CPU cores, half an hour, a few hundred pictures of 64 px."""
+    return Config(
+        steps=4000,
+        batch=4,
+        size=64,
+        filters=16,
+        blocks=3,
+        judge_filters=16,
+        judge_layers=2,
+        identity=0.5,
+        feature_weight=0.5,
+        sample_steps=250,
+    )
+
+
+def small() -> Config:
+    """One GPU, an hour: 128 px."""
+    return Config(steps=20_000, batch=4, size=128, filters=64, blocks=6, sample_steps=1000)
+
+
+def constrained() -> Config:
+    """The thesis' experiment 2."""
+    return Config(steps=288_585, batch=4)
+
+
+def less_constrained() -> Config:
+    """The thesis' experiment 3."""
+    return Config(steps=288_585, batch=4, alpha_weight=1.0, feature_weight=1.25)
+
+
+def stock() -> Config:
+    """CycleGAN as it was published: 200 epochs of 1334 pictures, one at a time."""
+    return Config(
+        steps=200 * 1334,
+        batch=1,
+        fall=True,
+        identity=0.5,
+        alpha="literal",
+        alpha_weight=0.0,
+        features="none",
+        feature_weight=0.0,
+    )
+
+
+PRESETS: Mapping[str, Callable[[], Config]] = {
+    "tiny": tiny,
+    "small": small,
+    "paper": constrained,
+    "stock": stock,
+    "constrained": constrained,
+    "less_constrained": less_constrained,
+}
+
+
+def check(config: Config, facts: Facts) -> None:
+    if "rgba" not in facts.passes:
+        raise DatasetRefused(
+            f"{', '.join(facts.folders)} has the passes {', '.join(facts.passes) or 'none'}; "
+            "aist needs rgba"
+        )
+
+
+# --- examples --------------------------------------------------------------------------------
+
+
+class Views:
+    """Every view of a split, on black: key, image [4, S, S] uint8: colours times alpha, alpha."""
+
+    def __init__(self, snapshot: Snapshot, split: str, size: int, flip: bool = False):
+        from trainer.data import Reader
+
+        if "rgba" not in snapshot.facts.passes:
+            raise DatasetRefused(f"{', '.join(snapshot.facts.folders)} has no rgba pass")
+        self.items, self.views = snapshot.items(split), snapshot.facts.views
+        self.reader, self.size, self.flip = Reader(snapshot), size, flip
+
+    def __len__(self) -> int:
+        return len(self.items) * self.views
+
+    def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        item, view = self.items[index // self.views], index % self.views
+        image = on_black(self.reader.image(item, view), self.size)
+        if self.flip and rng.random() < 0.5:
+            image = image[:, ::-1]
+        return {"key": item.key, "image": np.ascontiguousarray(image.transpose(2, 0, 1))}
+
+
+class Pairs:
+    """A render and a real picture that have nothing to do with each other: key, x and y, each
+    [4, S, S] uint8."""
+
+    def __init__(self, x: Views, y: Views, train: bool):
+        self.x, self.y, self.train = x, y, train
+
+    def __len__(self) -> int:
+        return max(len(self.x), len(self.y))
+
+    def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        # Both are gone through; of the shorter side some come twice.
+        mine = index % len(self.x)
+        other = int(rng.integers(len(self.y))) if self.train else index % len(self.y)
+        x, y = self.x.get(mine, rng), self.y.get(other, rng)
+        return {"key": x["key"], "x": x["image"], "y": y["image"]}
+
+
+def examples(config: Config, snapshot: Snapshot, split: str, train: bool) -> Pairs:
+    x, y = (Views(of, split, config.size, config.flip and train) for of in sides(snapshot))
+    if train:
+        features.source(config.phi)  # told before a run begins, not at its first step
+        few = min(("--data", x), ("--real", y), key=lambda side: len(side[1]))
+        if len(few[1]) < config.batch:
+            raise DatasetRefused(
+                f"{few[0]} has {len(few[1])} pictures to train on, fewer than --batch "
+                f"{config.batch}; give more of them, or --batch {len(few[1])}"
+            )
+    return Pairs(x, y, train)
+
+
+def sides(snapshot: Snapshot) -> tuple[Snapshot, Snapshot]:
+    """X and Y. Raises DatasetRefused where there is no Y."""
+    real = snapshot.others.get("real")
+    if real is None:
+        raise DatasetRefused(f"aist wants --real too: {DATASETS['real']}")
+    return snapshot, real
+
+
+def on_black(rgba: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """uint8 [S, S, 4] colours times alpha, and alpha; after resampling what is seen is not black.
+
+    rgba  straight, as it is stored
+    """
+    colours = rgba[..., :3] * (rgba[..., 3:] / np.float32(255))
+    whole = np.dstack([colours, rgba[..., 3].astype(np.float32)])
+    if rgba.shape[:2] != (size, size):
+        smaller = size < max(rgba.shape[:2])
+        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        whole = cv2.resize(whole, (size, size), interpolation=how)
+    image: NDArray[np.uint8] = np.clip(np.rint(whole), 0, 255).astype(np.uint8)
+    seen = image[..., 3] > 0
+    image[~seen] = 0
+    image[seen & ~image[..., :3].any(axis=2), :3] = 1
+    return image
+
+
+def shown(image: Tensor) -> tuple[Tensor, Tensor]:
+    """uint8 [B, 4, S, S] to colours [B, 3, S, S] in [-1, 1] and alpha [B, 1, S, S] in [0, 1]."""
+    values = image.float() / 255
+    colours = (2 * values[:, :3] - 1).contiguous(memory_format=torch.channels_last)
+    return colours, values[:, 3:]
+
+
+# --- the networks ----------------------------------------------------------------------------
+
+
+class AIST(nn.Module):
+    """Two generators, two discriminators, two pools; Phi stands beside them."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.g = Generator(config.filters, config.blocks)
+        self.f = Generator(config.filters, config.blocks)
+        self.d_x = Discriminator(config.judge_filters, config.judge_layers)
+        self.d_y = Discriminator(config.judge_filters, config.judge_layers)
+        self.pool_x = Pool(config.pool, config.size)
+        self.pool_y = Pool(config.pool, config.size)
+        self.beside: dict[str, features.Features | None] = {}  # no part of a checkpoint
+        self.told: dict[str, str] = {}
+
+    def phi(self, device: torch.device) -> features.Features | None:
+        """The frozen network of the feature distance; read when it is first needed."""
+        if "phi" not in self.beside:
+            source = features.source(self.config.phi)
+            self.beside["phi"] = None if source is None else features.Features(source).to(device)
+            self.told = features.told(source)
+        return self.beside["phi"]
+
+    def paint(self, generator: nn.Module, images: Tensor, alpha: Tensor) -> Tensor:
+        """What a generator makes of pictures, put together where that is how outlines are kept."""
+        made: Tensor = generator(images)
+        return masks.composite(made, alpha) if self.config.alpha == "composite" else made
+
+    def forward(
+        self, x_image: Tensor, y_image: Tensor, seen: int, chance: list[list[tuple[bool, int]]]
+    ) -> dict[str, Tensor]:
+        """The terms of the loss, weighted, and what is watched.
+
+        seen    pictures that each pool was given before
+        chance  of the pools: cyclegan.choices, for X and for Y
+        """
+        config, (x, x_alpha), (y, y_alpha) = self.config, shown(x_image), shown(y_image)
+        alphas = torch.cat([x_alpha, y_alpha])
+
+        # Translations, identities and cycles in three passes: pictures do not meet in any layer.
+        fake_y, same_y = self.paint(self.g, torch.cat([x, y]), alphas).chunk(2)
+        inputs = torch.cat([fake_y, y, x])
+        painted = self.paint(self.f, inputs, torch.cat([alphas, x_alpha]))
+        back_x, fake_x, same_x = painted.chunk(3)
+        back_y = self.paint(self.g, fake_x, y_alpha)
+
+        terms = {
+            "adversarial": real_loss(frozen(self.d_y, fake_y))
+            + real_loss(frozen(self.d_x, fake_x)),
+            "cycle": config.cycle_x * distance(back_x, x) + config.cycle_y * distance(back_y, y),
+            "identity": config.identity
+            * (config.cycle_y * distance(same_y, y) + config.cycle_x * distance(same_x, x)),
+        }
+        if config.alpha_weight:
+            terms["alpha"] = config.alpha_weight * (
+                masks.loss(config.alpha, x, fake_y, x_alpha, config.reduction)
+                + masks.loss(config.alpha, y, fake_x, y_alpha, config.reduction)
+            )
+        phi = self.phi(x.device)
+        if phi is not None:
+            with torch.no_grad():
+                were = phi(torch.cat([x, y]))
+            are = phi(torch.cat([fake_y, fake_x]))
+            apart_x, apart_y = (were - are).chunk(2)
+            terms["features"] = config.feature_weight * (
+                masks.squared(apart_x, config.reduction) + masks.squared(apart_y, config.reduction)
+            )
+        old_x = self.pool_x.swap(fake_x, seen, chance[0])
+        old_y = self.pool_y.swap(fake_y, seen, chance[1])
+        terms["judge_x"] = cyclegan.told_apart(self.d_x, x, old_x)
+        terms["judge_y"] = cyclegan.told_apart(self.d_y, y, old_y)
+        with torch.no_grad():
+            watched = {
+                "mask_xor": masks.mask_xor(fake_y, x_alpha).mean(),
+                "changed": changed(x, fake_y, x_alpha).mean(),
+            }
+        return {**terms, **watched}
+
+
+WATCHED = ("mask_xor", "changed")
+
+
+def build(config: Config, facts: Facts) -> AIST:
+    return AIST(config)
+
+
+def optimizer(
+    config: Config, network: AIST
+) -> tuple[torch.optim.Optimizer, Callable[[float], float]]:
+    """One Adam for all: generators and discriminators share no weights, so it is as two would be.
+
+    The discriminators learn from pictures made before the generators' step, as in CycleGAN.
+    """
+    adam = torch.optim.Adam(
+        [
+            {"params": cyclegan.parameters([network.g, network.f])},
+            {"params": cyclegan.parameters([network.d_x, network.d_y])},
+        ],
+        lr=config.lr,
+        betas=(0.5, 0.999),
+    )
+    return adam, cyclegan.falling_at if config.fall else lambda t: 1.0
+
+
+def loss(
+    config: Config, network: nn.Module, batch: Mapping[str, Any], moment: Moment
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """All terms together: each network has gradients of its own terms alone."""
+    count = len(batch["x"])
+    chance = [cyclegan.choices(count, config.pool, moment.generator) for _ in range(2)]
+    terms = network(batch["x"], batch["y"], moment.step * count, chance)
+    total = torch.stack([term for name, term in terms.items() if name not in WATCHED]).sum()
+    return total, terms
+
+
+def changed(before: Tensor, after: Tensor, alpha: Tensor) -> Tensor:
+    """[B] mean change of a shape's colours, 0 to 1."""
+    shape = (alpha > 0).to(before.dtype)
+    apart = ((after - before).abs() / 2).mean(dim=1, keepdim=True) * shape
+    return apart.flatten(1).sum(1) / shape.flatten(1).sum(1).clamp(min=1)
+
+
+# --- putting the style on ----------------------------------------------------------------------
+
+
+def stylize(config: Config, network: AIST, images: Tensor, alpha: Tensor) -> Tensor:
+    """What G makes of renders, straight colours; 0 where alpha is 0, never black where it is not.
+
+    images [B, 3, H, W], straight, 0 to 1; alpha [B, 1, H, W], 0 to 1
+    """
+    height, width = images.shape[2:]
+    whole = torch.cat([images * alpha, alpha], dim=1)
+    whole = (resized(whole, config.size).clamp(0, 1) * 255).round().byte()
+    seen = whole[:, 3:] > 0
+    black = seen & ~whole[:, :3].any(dim=1, keepdim=True)
+    whole[:, :3] = torch.where(black, 1, whole[:, :3] * seen)
+    x, x_alpha = shown(whole)
+    made = (network.g(x).float() + 1) / 2
+    if config.alpha == "composite":  # G paints straight colours, which alpha then mixes with black
+        made = made * x_alpha
+    made = torch.cat([made, x_alpha], dim=1)
+    if made.shape[2:] != (height, width):
+        made = resized(made, (height, width))
+    straight = made[:, :3] / made[:, 3:].clamp(min=0.5 / 255)
+    return torch.where(alpha > 0, straight.clamp(1 / 255, 1), 0.0)
+
+
+def resized(images: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """[B, C, H, W] to another size: by area where it gets smaller."""
+    wanted = (size, size) if isinstance(size, int) else size
+    if tuple(images.shape[2:]) == wanted:
+        return images
+    if wanted[0] < images.shape[2]:
+        return F.interpolate(images, wanted, mode="area")
+    return F.interpolate(images, wanted, mode="bicubic", align_corners=False)
+
+
+# --- evaluation ------------------------------------------------------------------------------
+
+
+@dataclass
+class Seen:
+    """What a split came to, picture by picture; the fields of one side."""
+
+    images: list[Tensor] = dataclasses.field(default_factory=list)
+    """uint8 [B, 4, P, P], at most JUDGE_PX."""
+    made: list[Tensor] = dataclasses.field(default_factory=list)
+    values: dict[str, list[Tensor]] = dataclasses.field(default_factory=dict)
+    first: list[Tensor] = dataclasses.field(default_factory=list)
+    """[N, 3, 3, S, S] uint8: picture, translation, and back; of those that are shown."""
+
+    def mean(self, name: str) -> float:
+        return float(torch.cat(self.values[name]).double().mean())
+
+
+def evaluate(
+    config: Config, network: AIST, snapshot: Snapshot, split: str, tools: Tools
+) -> Evaluation:
+    """Of X and Y: mask_xor, changed, cycle; and how well fresh classifiers tell renders from real
+    pictures, before and after."""
+    validating = split == "val"
+    most = MOST_VAL if validating else MOST
+    x, y = (
+        looked(config, network, Views(of, split, config.size), name, most, tools)
+        for of, name in zip(sides(snapshot), "xy", strict=True)
+    )
+    metrics = {
+        "mask_xor": x.mean("mask_xor"),
+        "changed": x.mean("changed"),
+        "cycle": x.mean("cycle"),
+        "mask_xor_painted": x.mean("painted"),
+        "real_mask_xor": y.mean("mask_xor"),
+        "real_changed": y.mean("changed"),
+        "real_cycle": y.mean("cycle"),
+        "judged_made": x.mean("judged"),
+        "judged_real": y.mean("judged_real"),
+    }
+    tables: dict[str, Any] = {
+        "watched": watched(metrics),
+        "feature_distance": told_features(network),
+    }
+    if config.realism_steps and not validating:
+        found = told_apart(config, network, snapshot, x, y, tools)
+        metrics |= {name: value for name, value in found.items() if name.endswith("_told")}
+        tables["fresh_classifiers"] = {k: v for k, v in found.items() if not k.endswith("_told")}
+    arrays = {name: torch.cat(of.first).numpy() for name, of in (("x", x), ("y", y))}
+    return Evaluation(metrics=metrics, tables=tables, arrays=arrays)
+
+
+def looked(config: Config, network: AIST, views: Views, side: str, most: int, tools: Tools) -> Seen:
+    """Translate pictures of one side there and back."""
+    there, back = (network.g, network.f) if side == "x" else (network.f, network.g)
+    judge = network.d_y if side == "x" else network.d_x
+    numbers = spread(len(views), most)
+    show = set(spread(len(numbers), SHOWN))
+    seen, done = Seen(), 0
+    for batch in tools.batches(Chosen(views, numbers), max(config.batch, 8)):
+        images, alpha = shown(batch["image"])
+        painted = there(images)
+        made = masks.composite(painted, alpha) if config.alpha == "composite" else painted
+        again = network.paint(back, made, alpha)
+        found = {
+            "mask_xor": masks.mask_xor(made, alpha),
+            "painted": masks.mask_xor(painted, alpha),
+            "changed": changed(images, made, alpha),
+            "cycle": changed(images, again, alpha),
+            "judged": judge(made).flatten(1).mean(1),
+        }
+        if side == "y":
+            found["judged_real"] = network.d_y(images).flatten(1).mean(1)
+        for name, value in found.items():
+            seen.values.setdefault(name, []).append(value.float().cpu())
+        seen.images.append(at_most(batch["image"]))
+        seen.made.append(at_most(torch.cat([bytes_of(made), batch["image"][:, 3:]], dim=1)))
+        rows = [n - done for n in sorted(show) if done <= n < done + len(images)]
+        trio = torch.stack([bytes_of(each[rows]) for each in (images, made, again)], dim=1)
+        seen.first.append(trio.cpu())
+        done += len(images)
+        tools.progress(done=done, total=len(numbers))
+    return seen
+
+
+def told_apart(
+    config: Config, network: AIST, snapshot: Snapshot, x: Seen, y: Seen, tools: Tools
+) -> dict[str, Any]:
+    """Accuracies on the split of classifiers that learned from train: plain renders against real
+    pictures, stylized ones against real, and white outlines against outlines."""
+    known = [
+        looked(config, network, Views(of, "train", config.size), name, MOST, tools)
+        for of, name in zip(sides(snapshot), "xy", strict=True)
+    ]
+    real, plain, made = (
+        (torch.cat(train), torch.cat(test))
+        for train, test in (
+            (known[1].images, y.images),
+            (known[0].images, x.images),
+            (known[0].made, x.made),
+        )
+    )
+    found: dict[str, Any] = {
+        "trained_on": len(real[0]),
+        "asked_about": min(map(len, (real[1], plain[1]))) * 2,
+    }
+    kinds = {"plain_told": (plain, slice(0, 3)), "stylized_told": (made, slice(0, 3)),
+             "outlines_told": (plain, slice(3, 4))}  # fmt: skip
+    for name, (of, channels) in kinds.items():
+        found[name] = realism.accuracy(
+            realism.Kinds(real=real[0][:, channels], made=of[0][:, channels]),
+            realism.Kinds(real=real[1][:, channels], made=of[1][:, channels]),
+            steps=config.realism_steps,
+            progress=lambda: tools.progress(done=0, total=0),
+        )
+    return found
+
+
+def watched(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What goes wrong with such networks, and whether it did."""
+    rows = []
+    for what, name, limit, bad, good in (
+        ("outlines of stylized renders", "mask_xor", DEVIATES, "they deviate", "kept"),
+        ("outlines of real ones", "real_mask_xor", DEVIATES, "they deviate", "kept"),
+        ("change of renders", "changed", -COLLAPSED, "collapsed to the identity", "painted anew"),
+        ("change of real ones", "real_changed", -COLLAPSED, "collapsed to the identity",
+         "painted anew"),
+    ):  # fmt: skip
+        value = metrics[name]
+        wrong = value > limit if limit > 0 else value < -limit
+        wanted = f"below {limit:g}" if limit > 0 else f"above {-limit:g}"
+        rows.append(
+            {"what": what, "value": value, "wanted": wanted, "verdict": bad if wrong else good}
+        )
+    return rows
+
+
+def told_features(network: AIST) -> dict[str, str]:
+    """Which Phi the distance is measured with."""
+    if not network.told:
+        try:
+            network.told = features.told(features.source(network.config.phi))
+        except ValueError as error:  # a network is measured without it
+            return {"of": str(error)}
+    return network.told
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many numbers below count, spread evenly."""
+    return np.linspace(0, count - 1, min(most, count), dtype=int).tolist()  # type: ignore[no-any-return]
+
+
+def at_most(images: Tensor) -> Tensor:
+    """uint8 [B, C, S, S] at JUDGE_PX or below."""
+    if images.shape[-1] <= JUDGE_PX:
+        return images
+    return F.interpolate(images.float(), (JUDGE_PX, JUDGE_PX), mode="area").round().byte()
+
+
+def bytes_of(images: Tensor) -> Tensor:
+    """[-1, 1] to uint8."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+COLUMNS = ("render", "as real", "and back", "real", "as render", "and back")
+
+
+def samples(config: Config, network: AIST, snapshot: Snapshot, tools: Tools) -> Samples:
+    """Four renders and four real pictures, always the same, translated there and back."""
+    split = "val" if all("val" in of.facts.samples for of in sides(snapshot)) else "train"
+    parts = []
+    for of, name in zip(sides(snapshot), "xy", strict=True):
+        views = Views(of, split, config.size)
+        seen = looked(config, network, views, name, 4, tools)
+        parts.append(torch.cat(seen.first))
+    count = min(map(len, parts))
+    rows = torch.cat([part[:count] for part in parts], dim=1).permute(0, 1, 3, 4, 2).numpy()
+    return Samples(rows=[list(row) for row in rows], columns=COLUMNS)
+
+
+def report(config: Config, evaluation: Evaluation, folder: Path) -> list[tuple[str, str]]:
+    """Pictures of both sides, translated there and back, and where outlines are wrong."""
+    from trainer import plots
+
+    made = []
+    for side, columns, told in (
+        ("x", ("render", "as real", "and back"), "Renders, as real pictures and back."),
+        ("y", ("real", "as render", "and back"), "Real pictures, as renders and back."),
+    ):
+        trios = np.asarray(evaluation.arrays[side]).transpose(0, 1, 3, 4, 2)
+        plots.image_grid(
+            folder / f"{side}.png", [list(trio) for trio in trios], column_names=columns
+        )
+        made.append((f"{side}.png", told))
+    return made

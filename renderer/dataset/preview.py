@@ -1,16 +1,19 @@
 """A contact sheet of a dataset: what a person looks at first, and shows to others.
 
 A row is a shape: some views, then the passes of the first view and the point cloud from its camera.
-Where there are more shapes than rows make sense for, or nothing but pictures, a wall of first views
-takes their place.  Everything is drawn at twice its size and reduced, for smooth edges and letters.
+Of a stylized shape, whose passes are its parent's, every view is shown beside the parent's where
+that is at hand.  Where there are more shapes than rows make sense for, or nothing but pictures, a
+wall of first views takes their place.  Everything is drawn at twice its size and reduced, for
+smooth edges and letters.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from renderer import storage
 from renderer.camera import project
+from renderer.dataset import parent
 from renderer.dataset.info import info
 from renderer.dataset.origin import read_made
 from renderer.shards import Dataset, Sample, View
@@ -72,7 +76,7 @@ def preview(
     if not len(dataset):
         raise ValueError(f"{folder} has no samples yet")
     shown = _chosen(dataset, samples, seed)
-    columns = _columns(shown[0].sample)
+    columns = _columns(shown[0])
     wall = len(shown) > MOST_ROWS or len(columns) < 3
     sheet = _wall(dataset, shown) if wall else _rows(dataset, shown, columns)
     small = sheet.resize((sheet.width // TWICE, sheet.height // TWICE), Image.Resampling.BOX)
@@ -90,6 +94,8 @@ class Shown:
     sample: Sample
     category: str
     split: str
+    original: Sample | None = None
+    """The parent's, of a stylized one."""
 
 
 def _chosen(dataset: Dataset, samples: int, seed: int) -> list[Shown]:
@@ -114,10 +120,25 @@ def _chosen(dataset: Dataset, samples: int, seed: int) -> list[Shown]:
     ]
     picked = sorted(sorted(turns)[:samples], key=lambda one: (one[2], one[0]))
     splits = [split for _, split in _keys(dataset)]
+    samples_, originals = [dataset[number] for _, _, _, number in picked], _originals(dataset)
     return [
-        Shown(sample=dataset[number], category=category, split=splits[number])
-        for _, _, category, number in picked
+        Shown(
+            sample=sample,
+            category=category,
+            split=splits[number],
+            original=originals(sample) if originals else None,
+        )
+        for sample, (_, _, category, number) in zip(samples_, picked, strict=True)
     ]
+
+
+def _originals(dataset: Dataset) -> Callable[[Sample], Sample | None] | None:
+    """Sample -> its parent's, of a stylized dataset whose parent is at hand."""
+    folder = parent.find(dataset.folder, dataset.index)
+    if folder is None:
+        return None
+    read = functools.cache(parent.samples_of)  # a shard holds several of the shapes
+    return lambda sample: read(folder / sample.tar.name).get(sample.key)
 
 
 def _keys(dataset: Dataset) -> list[tuple[str, str]]:
@@ -132,9 +153,14 @@ def _keys(dataset: Dataset) -> list[tuple[str, str]]:
 # --- the sheet ---------------------------------------------------------------------------------
 
 
-def _columns(sample: Sample) -> list[str]:
-    """`view 0` ..., then the passes of the first view, as far as the sample has them."""
+def _columns(shown: Shown) -> list[str]:
+    """`view 0` ..., then the passes of the first view, as far as the sample has them; of a stylized
+    sample `original 0`, `view 0` ..."""
+    sample = shown.sample
     first = sample.views[0]
+    if shown.original is not None:
+        numbers = range(min(len(sample.views), VIEWS))
+        return [f"{what} {number}" for number in numbers for what in ("original", "view")]
     passes = [kind for kind in ("depth", "normal", "albedo", "mask") if first.has(kind)]
     if "points.npy" in sample.members and "world_to_camera" in first.meta:
         passes.append("points")
@@ -158,13 +184,17 @@ def _rows(dataset: Dataset, shown: Sequence[Shown], columns: Sequence[str]) -> I
         MARGIN + LABEL + n * (TILE + GAP) + (2 * GAP if n >= views else 0)
         for n in range(len(columns))
     ]
+    if pairs := columns[0].startswith("original"):  # a wider gap between one pair and the next
+        lefts = [MARGIN + LABEL + n * (TILE + GAP) + n // 2 * GAP for n in range(len(columns))]
     top = MARGIN + 108
     width = lefts[-1] + TILE + MARGIN
     height = top + len(shown) * (TILE + GAP) - GAP + MARGIN
     sheet = _Sheet(max(width, 720), height)
     _head(sheet, dataset)
     for left, column in zip(lefts, columns, strict=True):
-        if column == "view 0":
+        if pairs:
+            sheet.text(left, top - 26, "original" if column[0] == "o" else "stylized", 14, SOFT)
+        elif column == "view 0":
             sheet.text(left, top - 26, "views" if views > 1 else "view", 14, SOFT)
         elif column in TITLES:
             sheet.text(left, top - 26, TITLES[column], 14, SOFT)
@@ -178,7 +208,8 @@ def _rows(dataset: Dataset, shown: Sequence[Shown], columns: Sequence[str]) -> I
         sheet.pill(MARGIN, y + TILE // 2 + 20, one.split, 11)
         window = _window(one.sample, max(views, 1))
         for left, column in zip(lefts, columns, strict=True):
-            sheet.tile(left, y, TILE, _picture(one.sample, column, window, TILE * TWICE))
+            of = one.original or one.sample if column.startswith("original") else one.sample
+            sheet.tile(left, y, TILE, _picture(of, column, window, TILE * TWICE))
             if column.startswith("view") and "azimuth_deg" in one.sample.meta["views"][0]:
                 view = one.sample.views[int(column[5:])]
                 angles = f"{round(view.azimuth_deg) % 360}°  {round(view.elevation_deg):+d}°"
@@ -312,8 +343,8 @@ def _window(sample: Sample, views: int) -> Window:
 
 def _picture(sample: Sample, column: str, window: Window, side: int) -> Array:
     """[side, side, 4] straight alpha, of one column."""
-    if column.startswith("view"):
-        return _fit(sample.views[int(column[5:])].rgba, window, side)
+    if column.startswith(("view", "original")):
+        return _fit(sample.views[int(column.split()[1])].rgba, window, side)
     first = sample.views[0]
     if column == "points":
         return draw_points(sample, window, side)

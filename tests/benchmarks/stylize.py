@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
-    data = Path(options.data) if options.data else folder / "drawn"
+    data = Path(options.data).absolute() if options.data else folder / "drawn"
     if not options.data:
         make_dataset(
             data, ("cars",), views=options.views, size=options.size, points=16384, passes=PASSES,

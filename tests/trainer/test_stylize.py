@@ -15,7 +15,7 @@ import pytest
 
 from renderer import shards
 from renderer.dataset.info import info, told
-from renderer.dataset.preview import preview
+from renderer.dataset.preview import _chosen, _columns, preview
 from renderer.dataset.verify import verify
 from renderer.members import PASSES
 from renderer.shards import Dataset
@@ -217,6 +217,15 @@ def forge(sample: shards.Sample, member: str = "", change: Any = None) -> shards
         members[member] = shards.encode_image(member.split(".")[1], array)
     arrays = {n: shards.decode_member(n, data) for n, data in members.items() if n != "json"}
     return shards.make_record(sample.key, members, shards.pixels_hash(arrays))
+
+
+def test_a_sheet_shows_every_view_beside_its_parent_s(cars, run, tmp_path):
+    made = whole(job_of(cars, run, tmp_path))
+    (shown,) = _chosen(made, 1, 0)
+
+    assert shown.original is not None and shown.original.key == shown.sample.key
+    assert shown.original.tar.parent == cars
+    assert _columns(shown) == [f"{what} {n}" for n in range(3) for what in ("original", "view")]
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])

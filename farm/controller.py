@@ -39,6 +39,7 @@ from farm.store import Store, connect
 log = logging.getLogger(__name__)
 
 LOCK_S = 8.0
+PLANNERS = 3  # jobs that are planned at once: a train job's look at its data is a process of torch
 RATE_S = 60.0  # rates are told over the last minute
 PUBLISH_SHARE = 10  # rewriting the index takes at most a tenth of the time
 LOST_LEASES = 8  # a task whose worker vanished this often is given up: it takes machines down
@@ -54,6 +55,9 @@ class Controller:
         self.lives: dict[str, Life] = {}
         self.sent = 0
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
+        # Looking at what jobs read takes long, many of a pipeline's may begin at once, and those
+        # that run want their indexes written meanwhile.
+        self.planners = ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner")
         self.conductor = Conductor(Pipelines(store), self.threads)
 
     def tick(self) -> bool:
@@ -114,7 +118,8 @@ class Controller:
             raise FarmBusy("the controller's lock", "another controller")
 
     def close(self) -> None:
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.planners, self.threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.store.unlock(self.holder)
 
 
@@ -147,11 +152,11 @@ class Life:
         if record.state == SUBMITTED:
             if self._slow is None:
                 self._ready = False
-                self._slow = self.controller.threads.submit(self._plan)
+                self._slow = self.controller.planners.submit(self._plan)
             return 0
         if not self._ready and self._slow is None:
             # Started anew amid a job: tasks go out at once, the index waits for the scan.
-            self._slow = self.controller.threads.submit(self._scan)
+            self._slow = self.controller.planners.submit(self._scan)
         self._reconcile()
         used = self._dispatch(record, room)
         self._take_in()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,11 +68,11 @@ def look(job: Job) -> tuple[tuple[Photo, ...], tuple[Skipped, ...]]:
     return tuple(photos), tuple(skipped)
 
 
-def is_cut_out(path: Path) -> bool:
-    """Whether a photo's own transparency says what is in it."""
-    from trainer import photos
+def needs_detector(job: Job, photos: Iterable[Photo]) -> bool:
+    """Whether one of the photos does not say itself what is in it."""
+    from trainer.photos import is_opaque
 
-    return photos.has_alpha(path)
+    return any(is_opaque(Path(job.photos) / p.file, job.max_megapixels) for p in photos)
 
 
 def refuse_changed(

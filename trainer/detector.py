@@ -22,6 +22,8 @@ from trainer.hub import lacking
 from trainer.photos import Picture
 from trainer.segments import Segment
 
+Floats = NDArray[np.float32]
+
 COCO = "coco"
 LONGEST = 1333
 """Pixels of a photo's longer side as the network sees it; torchvision's own limit."""
@@ -82,38 +84,54 @@ class Detector:
         image = torch.from_numpy(small).to(self.device).permute(2, 0, 1).float().div(255)
         with torch.inference_mode():
             found = {name: value.cpu() for name, value in self.network([image])[0].items()}
+        shape = small.shape[0], small.shape[1]
         told = [
-            self._segment(found, number, picture, (small.shape[0], small.shape[1]))
+            segment_of(
+                self.labels[int(found["labels"][number])],
+                float(found["scores"][number]),
+                found["boxes"][number].numpy(),
+                found["masks"][number, 0].numpy(),
+                shape,
+                picture,
+            )
             for number in range(len(found["scores"]))
         ]
         return [segment for segment in told if segment is not None]
 
-    def _segment(
-        self, found: dict[str, Any], number: int, picture: Picture, shape: tuple[int, int]
-    ) -> Segment | None:
-        height, width = picture.rgb.shape[:2]
-        factor = np.array([width / shape[1], height / shape[0]] * 2)
-        limits = np.array([width, height] * 2)
-        box = np.rint(found["boxes"][number].numpy() * factor).clip(0, limits).astype(int)
-        x0, y0, x1, y1 = (int(edge) for edge in box)
-        if x1 <= x0 or y1 <= y0:
-            return None
-        soft = found["masks"][number, 0].numpy()
-        if soft.shape != (height, width):
-            # The crop of the resized mask: pixel centres of the photo, seen in the small one.
-            columns = ((np.arange(x0, x1) + 0.5) / factor[0] - 0.5).astype(np.float32)
-            rows = ((np.arange(y0, y1) + 0.5) / factor[1] - 0.5).astype(np.float32)
-            across, down = np.meshgrid(columns, rows)
-            crop = cv2.remap(soft, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        else:
-            crop = soft[y0:y1, x0:x1]
-        return Segment(
-            label=self.labels[int(found["labels"][number])],
-            score=float(found["scores"][number]),
-            box=(x0, y0, x1, y1),
-            mask=(crop > SURE).astype(np.uint8),
-            colour=picture.colour,
-        )
+
+def segment_of(
+    label: str,
+    score: float,
+    box: Floats,
+    soft: Floats,
+    shape: tuple[int, int],
+    picture: Picture,
+) -> Segment | None:
+    """What was found in a reduced photo, in the pixels of the photo; None where nothing is left.
+
+    box    [4] x0, y0, x1, y1 in the reduced photo
+    soft   [h, w] how surely each of its pixels belongs to the thing
+    shape  h, w
+    """
+    height, width = picture.rgb.shape[:2]
+    across, down = width / shape[1], height / shape[0]
+    limits = np.array([width, height, width, height])
+    edges = np.rint(box * np.array([across, down, across, down])).clip(0, limits).astype(int)
+    x0, y0, x1, y1 = (int(edge) for edge in edges)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    # The box of the resized mask: pixel centres of the photo, as they lie in the reduced one.
+    columns = ((np.arange(x0, x1) + 0.5) / across - 0.5).astype(np.float32)
+    rows = ((np.arange(y0, y1) + 0.5) / down - 0.5).astype(np.float32)
+    at = np.meshgrid(columns, rows)
+    crop = cv2.remap(soft, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return Segment(
+        label=label,
+        score=score,
+        box=(x0, y0, x1, y1),
+        mask=(crop > SURE).astype(np.uint8),
+        colour=picture.colour,
+    )
 
 
 def _coco(name: str, url: str) -> Any:

@@ -94,11 +94,15 @@ def is_picture(path: Path) -> bool:
         return True
 
 
-def has_alpha(path: Path) -> bool:
-    """Whether a file's header promises transparent pixels; False for what is no picture."""
+def is_opaque(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
+    """Whether a file's header promises a photo without transparent pixels.
+
+    False also for what `read` would refuse by its header.
+    """
     try:
         with _opened(path.read_bytes()) as image:
-            return _is_transparent(image)
+            _look(image, max_megapixels)
+            return not _is_transparent(image)
     except (BadPhoto, OSError):
         return False
 
@@ -192,7 +196,7 @@ def _reduce(image: Image.Image, max_megapixels: float) -> None:
         if width * height / factor**2 <= max_megapixels * 1e6:
             break
     if factor > 1:
-        image.draft(image.mode, (-(-width // factor), -(-height // factor)))
+        image.draft(image.mode, (max(1, width // factor), max(1, height // factor)))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -82,7 +82,7 @@ def score(segment: Segment, least: Thresholds) -> str | None:
 def side(segment: Segment, least: Thresholds) -> str | None:
     x0, y0, x1, y1 = segment.box
     found = math.sqrt((x1 - x0) * (y1 - y0))
-    return f"{found:.0f} px are below {least.side:g}" if found < least.side else None
+    return f"{found:.1f} px are below {least.side:g}" if found < least.side else None
 
 
 def fill(segment: Segment, least: Thresholds) -> str | None:

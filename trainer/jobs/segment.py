@@ -214,10 +214,9 @@ def scan(job: Job) -> Scanned:
     match, size = ratios.of_dataset(Path(job.match)) if job.match else (None, DEFAULT_SIZE)
     photos, skipped = album.look(job)
     # A controller's machine, which has no torch, cannot know what the workers' machines have.
-    if job.masks is None and job.weights == "coco" and has_torch():
-        needed = any(not album.is_cut_out(Path(job.photos) / p.file) for p in photos)
-        if needed and not hub.within_reach(job.detector):
-            raise ValueError(hub.lacking(job.detector))
+    unknown = job.masks is None and job.weights == "coco" and has_torch()
+    if unknown and not hub.within_reach(job.detector) and album.needs_detector(job, photos):
+        raise ValueError(hub.lacking(job.detector))
     return Scanned(photos=photos, skipped=skipped, size=job.size or size, match=match)
 
 
@@ -350,7 +349,16 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 
     Raises ValueError when no segment at all was accepted.
     """
-    from trainer import output, rejections
+    from trainer import rejections
+
+    write_index(job, dones, complete)
+    if complete:
+        conclude(job, scanned, dones)
+        rejections.draw(job.folder)
+
+
+def write_index(job: Job, dones: Sequence[Done], complete: bool) -> None:
+    from trainer import output
 
     output.publish(
         job.folder,
@@ -364,15 +372,18 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
         },
         sources=[{"address": job.photos, "licence": None}],
     )
-    if not complete:
-        return
+
+
+def conclude(job: Job, scanned: Scanned, dones: Sequence[Done]) -> None:
+    """Write the lists of what was rejected. Raises ValueError when nothing was accepted."""
+    from trainer import rejections
+
     facts = rejections.gather(job, scanned, dones)
     if not facts["accepted"]:
         raise ValueError(
             f"{short(job.folder)}: no segment was accepted ({rejections.told(facts)}); "
-            f"rejected.csv there says why, photo by photo"
+            "rejected.csv there says why, photo by photo"
         )
-    rejections.draw(job.folder)
 
 
 def summary(job: Job, dones: Sequence[Done]) -> str:

@@ -172,29 +172,43 @@ def staging(folder: Path, name: str) -> Path:
 def write(
     folder: Path, name: str, keys: Sequence[str], failed: Sequence[Failed], seconds: float = 0.0
 ) -> Shard:
-    """Write a shard of the samples that are staged, in this order, and forget the stage.
+    """Write a shard of the samples that are staged, in this order, and forget the stage."""
+    records = _staged(staging(folder, name), keys)
+    return write_records(folder, name, records, failed, lambda: seconds)
 
-    The log of each sample, as it was staged, has `created_with`.
+
+def write_records(
+    folder: Path,
+    name: str,
+    records: Iterable[Record],
+    failed: Sequence[Failed],
+    seconds: Callable[[], float],
+) -> Shard:
+    """Write a shard of samples as they come, and forget what is staged of it.
+
+    records  the log of each has `created_with`
+    failed   asked for, as `seconds` is, after the last record
     """
     from renderer import shards
 
-    tar, waiting = folder / f"{name}.tar", staging(folder, name)
+    tar = folder / f"{name}.tar"
 
     def log(samples: Mapping[str, Any]) -> None:
         note = {
             "version": VERSION,
             "host": socket.gethostname(),
-            "seconds": round(seconds, 3),
+            "seconds": round(seconds(), 3),
             "samples": samples,
         }
         atomic.write_json(shards.log_path(tar), note)
+        told.extend(
+            {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
+            for f in sorted(failed, key=lambda f: f.id)
+        )
 
-    told = [
-        {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
-        for f in sorted(failed, key=lambda f: f.id)
-    ]
-    shards.write_shard(folder, name, _logged(_staged(waiting, keys), log), told)
-    shutil.rmtree(waiting, ignore_errors=True)
+    told: list[dict[str, Any]] = []
+    shards.write_shard(folder, name, _logged(records, log), told)
+    shutil.rmtree(staging(folder, name), ignore_errors=True)
     found = written(folder, name)
     assert found is not None, "the shard was just written"
     return found

@@ -7,6 +7,7 @@ being made, and on a GPU the one on its way.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections import deque
@@ -20,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer import shards
+from renderer.shards import Record
 from trainer import device, output, stylizer
 from trainer.errors import RunFailed
 from trainer.jobs.stylize import Done, Job, Task, done
 from trainer.output import Failed
+from trainer.shard_stream import ShardStream
 from trainer.stylizer import Pictures, Started, Stylizer
 
 T = TypeVar("T")
@@ -47,22 +50,24 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
     if (already := done(job, task)) is not None:
         return already
     waiting = output.staging(job.folder, task.name)
-    failed: dict[str, Failed] = {}
+    given_up: dict[str, Failed] = {}
+    staged: set[str] = set()
     todo = []
     for sample in _samples(job, task):
         known = lease.failed.get(sample.key)
         if known is not None:
-            failed[sample.key] = _failed(sample.key, known.reason, known.cls, known.tries)
+            given_up[sample.key] = _failed(sample.key, known.reason, known.cls, known.tries)
         elif shards.staged(waiting, sample.key) is not None:
+            staged.add(sample.key)
             lease.found(sample.key, shapes=1, images=task.views)
         else:
             todo.append(sample)
-    if todo:
-        failed |= _stylize(todo, _warm(job, task), waiting, lease)
-    lease.commit()
-    keys = [key for key in task.items if key not in failed]
-    seconds = time.perf_counter() - began
-    output.write(job.folder, task.name, keys, list(failed.values()), seconds)
+    keys = [key for key in task.items if key not in given_up]
+    with ShardStream(job.folder, task.name, keys, staged) as stream:
+        if todo:
+            _stylize(todo, _warm(job, task), waiting, stream, lease)
+        lease.commit()
+        stream.finish(list(given_up.values()), time.perf_counter() - began)
     result = done(job, task)
     assert result is not None, "the shard was just written"
     return result
@@ -143,8 +148,8 @@ def _proven(sample: shards.Sample) -> dict[str, bytes]:
     return found
 
 
-def _finish(opened: _Opened, waiting: Path, log: Mapping[str, Any]) -> Failed | str:
-    """Encode the new pictures and stage the sample; its key."""
+def _finish(opened: _Opened, waiting: Path, log: Mapping[str, Any]) -> Failed | Record:
+    """Encode the new pictures and stage the sample."""
     if opened.broken:
         return _failed(opened.key, "the network's picture of it is no numbers")
     names = _pictures(opened.members)
@@ -159,8 +164,9 @@ def _finish(opened: _Opened, waiting: Path, log: Mapping[str, Any]) -> Failed | 
         pixels = shards.pixels_hash(_Decoded(members, made))
     except ValueError as error:
         return _failed(opened.key, str(error))
-    shards.stage(waiting, shards.make_record(opened.key, members, pixels), log)
-    return opened.key
+    record = dataclasses.replace(shards.make_record(opened.key, members, pixels), log=log)
+    shards.stage(waiting, record, log)
+    return record
 
 
 class _Decoded(Mapping[str, NDArray[Any]]):
@@ -200,11 +206,11 @@ class _Line:
 
     network: Stylizer
     pool: ThreadPoolExecutor
-    finish: Callable[[_Opened], Failed | str]
+    finish: Callable[[_Opened], Failed | Record]
+    stream: ShardStream
     lease: Any
-    failed: dict[str, Failed] = field(default_factory=dict)
     batches: deque[tuple[list[tuple[_Opened, int]], Started]] = field(default_factory=deque)
-    writing: deque[tuple[Future[Failed | str], int]] = field(default_factory=deque)
+    writing: deque[tuple[Future[Failed | Record], int]] = field(default_factory=deque)
     began: float = field(default_factory=time.perf_counter)
     images: int = 0
 
@@ -236,18 +242,22 @@ class _Line:
             future, images = self.writing.popleft()
             self.told(future.result(), images)
 
-    def told(self, came: Failed | str, images: int = 0) -> None:
+    def told(self, came: Failed | Record, images: int = 0) -> None:
+        self.stream.put(came)
         if isinstance(came, Failed):
-            self.failed[came.id] = came
             self.lease.fail(came.id, came.failure_class, came.reason)
         else:
-            self.lease.finish(came, shapes=1, images=images)
+            self.lease.finish(came.key, shapes=1, images=images)
 
 
 def _stylize(
-    samples: Sequence[shards.Sample], network: Stylizer, waiting: Path, lease: Any
-) -> dict[str, Failed]:
-    """Stage every sample; those that failed, by key."""
+    samples: Sequence[shards.Sample],
+    network: Stylizer,
+    waiting: Path,
+    stream: ShardStream,
+    lease: Any,
+) -> None:
+    """Stage every sample, and hand it to the stream."""
     on_gpu = network.device.type == "cuda"
     threads = max(2, device.threads() - 1) if on_gpu else 2
     log = {
@@ -260,6 +270,7 @@ def _stylize(
             network=network,
             pool=pool,
             finish=lambda opened: _finish(opened, waiting, log),
+            stream=stream,
             lease=lease,
         )
         batch: list[tuple[_Opened, int]] = []
@@ -277,7 +288,6 @@ def _stylize(
         while line.batches:
             line.take()
         line.written()
-    return line.failed
 
 
 def _samples_ahead(sample: shards.Sample, network: Stylizer) -> int:

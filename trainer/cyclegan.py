@@ -59,8 +59,13 @@ class _Normalized(torch.autograd.Function):
 
 def _mean(images: Tensor) -> Tensor:
     """[B, C, 1, 1] over all places."""
-    wide = torch.promote_types(images.dtype, torch.float32)  # sums of many
-    return images.mean(dim=(2, 3), keepdim=True, dtype=wide).to(images.dtype)
+    kind = torch.promote_types(images.dtype, torch.float32)  # sums of many
+    return images.mean(dim=(2, 3), keepdim=True, dtype=kind).to(images.dtype)
+
+
+def wide(values: Tensor) -> Tensor:
+    """The same in fp32 at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class Residual(nn.Module):
@@ -107,7 +112,7 @@ class Generator(nn.Module):
         for layer in self.up:
             out = self.norm(layer(out))
         # A colour's last digits decide what counts as black: in full precision.
-        return torch.tanh(self.leave(reflected(out, 3)).float())
+        return torch.tanh(wide(self.leave(reflected(out, 3))))
 
 
 class Discriminator(nn.Module):
@@ -134,8 +139,7 @@ class Discriminator(nn.Module):
         out = F.leaky_relu(first(out), 0.2, inplace=True)
         for layer in middle:
             out = self.norm(layer(out))
-        scores: Tensor = last(out).float()
-        return scores
+        return wide(last(out))
 
 
 def reflected(images: Tensor, pad: int) -> Tensor:

@@ -145,7 +145,7 @@ class Features(nn.Module):
         seen = ((images + 1) / 2 - self.mean) / self.std
         seen = seen.contiguous(memory_format=torch.channels_last)
         maps: Tensor = self.layers(seen)
-        return maps.float()
+        return maps.float()  # from bf16, where that is what a run computes in
 
 
 def _fill(layer: nn.Module, name: str, named: Mapping[str, Tensor], told: str) -> None:

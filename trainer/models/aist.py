@@ -297,7 +297,7 @@ def on_black(rgba: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def shown(image: Tensor) -> tuple[Tensor, Tensor]:
     """uint8 [B, 4, S, S] to colours [B, 3, S, S] in [-1, 1] and alpha [B, 1, S, S] in [0, 1]."""
-    values = image.float() / 255
+    values = image.to(torch.get_default_dtype()) / 255
     colours = (2 * values[:, :3] - 1).contiguous(memory_format=torch.channels_last)
     return colours, values[:, 3:]
 
@@ -439,7 +439,7 @@ def stylize(config: Config, network: AIST, images: Tensor, alpha: Tensor) -> Ten
     whole = torch.cat([images * alpha, alpha], dim=1)
     whole = (resized(whole, config.size).clamp(0, 1) * 255).round().byte()
     seen = whole[:, 3:] > 0
-    black = seen & ~whole[:, :3].any(dim=1, keepdim=True)
+    black = seen & ~(whole[:, :3] > 0).any(dim=1, keepdim=True)
     whole[:, :3] = torch.where(black, 1, whole[:, :3] * seen)
     x, x_alpha = shown(whole)
     made = (network.g(x).float() + 1) / 2
@@ -565,8 +565,8 @@ def told_apart(
         )
     )
     found: dict[str, Any] = {
-        "trained_on": len(real[0]),
-        "asked_about": min(map(len, (real[1], plain[1]))) * 2,
+        "trained_on": 2 * min(len(real[0]), len(plain[0])),
+        "asked_about": 2 * min(len(real[1]), len(plain[1])),
     }
     kinds = {"plain_told": (plain, slice(0, 3)), "stylized_told": (made, slice(0, 3)),
              "outlines_told": (plain, slice(3, 4))}  # fmt: skip

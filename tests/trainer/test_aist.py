@@ -1,0 +1,326 @@
+"""AIST learns as CycleGAN does, keeps outlines, goes on to the bit, and says what went wrong."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.trainer.conftest import Quiet
+from tests.trainer.datasets import make_dataset
+from tests.trainer.test_cyclegan import PlainPool
+from trainer import chance, checkpoint, cyclegan, measure, report, samples, start
+from trainer.data import Snapshot
+from trainer.errors import DatasetRefused
+from trainer.jobs import evaluate
+from trainer.jobs.train import Job, resolve
+from trainer.models import Moment, aist
+from trainer.models.aist import AIST, Config, on_black, shown
+from trainer.run import Run
+
+NARROW = {
+    "size": 16, "filters": 4, "blocks": 1, "judge_filters": 4, "judge_layers": 1, "batch": 2,
+    "features": "none", "pool": 3, "sample_steps": 3, "realism_steps": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the renders should look like: other shapes, one view, other pixels."""
+    folder = tmp_path_factory.mktemp("real") / "photos"
+    splits = {"train": 8, "val": 2, "test": 4}
+    return make_dataset(
+        folder, ("vans",), views=1, size=32, passes=("rgba",), points=0, splits=splits, seed=1
+    )
+
+
+@pytest.fixture
+def job(blocks: Path, photos: Path, tmp_path: Path) -> Job:
+    config = {**NARROW, "real": [str(photos)]}
+    given = Job(
+        model="aist", data=(str(blocks),), out="run", preset="tiny", steps=4, device="cpu",
+        config=config,
+    )  # fmt: skip
+    return resolve(given, tmp_path)
+
+
+def narrow(**more: Any) -> Config:
+    return Config(steps=8, **{**NARROW, **more})
+
+
+def pictures(count: int, seed: int, size: int = 16) -> Tensor:
+    """uint8 [B, 4, S, S]: noise in a block on black."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(1, 256, (count, 4, size, size), generator=generator, dtype=torch.uint8)
+    images[:, 3] = 0
+    images[:, 3, 4:12, 3:14] = 255
+    return images * (images[:, 3:] > 0)
+
+
+# --- it is CycleGAN ---------------------------------------------------------------------------
+
+
+def plain_step(
+    network: AIST, optimizers: Any, x_image: Tensor, y_image: Tensor, pools: Any, choices: Any
+) -> dict[str, float]:
+    """CycleGAN's alternating step, pass by pass: both generators, then both discriminators."""
+    config = network.config
+    (x, a), (y, b) = shown(x_image), shown(y_image)
+    g, f, d_x, d_y = network.g, network.f, network.d_x, network.d_y
+
+    def before(made: Tensor, alpha: Tensor) -> Tensor:
+        return alpha * (made + 1) - 1 if config.alpha == "composite" else made
+
+    for judge in (d_x, d_y):
+        judge.requires_grad_(False)
+    fake_y, fake_x = before(g(x), a), before(f(y), b)
+    back_x, back_y = before(f(fake_y), a), before(g(fake_x), b)
+    adversarial = ((d_y(fake_y) - 1) ** 2).mean() + ((d_x(fake_x) - 1) ** 2).mean()
+    cycle = 10 * (back_x - x).abs().mean() + 10 * (back_y - y).abs().mean()
+    identity = (before(g(y), b) - y).abs().mean() + (before(f(x), a) - x).abs().mean()
+    inside = [(a > 0).float(), (b > 0).float()]
+    values = [(made.amax(1, keepdim=True) + 1) / 2 for made in (fake_y, fake_x)]
+    alpha = sum(
+        ((1 - m) * v + m * F.relu(4 / 255 - v) / (4 / 255)).mean()
+        for m, v in zip(inside, values, strict=True)
+    )
+    told = {"adversarial": adversarial, "cycle": cycle, "identity": config.identity * 10 * identity}
+    if config.alpha == "hinge":
+        told["alpha"] = config.alpha_weight * alpha
+    optimizers[0].zero_grad()
+    sum(told.values()).backward()
+    optimizers[0].step()
+
+    for judge in (d_x, d_y):
+        judge.requires_grad_(True)
+    optimizers[1].zero_grad()
+    for name, judge, real, fake, pool, chosen in zip(
+        ("judge_x", "judge_y"), (d_x, d_y), (x, y), (fake_x, fake_y), pools, choices, strict=True
+    ):
+        old = pool.query(fake.detach(), chosen)
+        loss = 0.5 * (((judge(real) - 1) ** 2).mean() + (judge(old) ** 2).mean())
+        loss.backward()
+        told[name] = loss
+    optimizers[1].step()
+    return {name: float(value.detach()) for name, value in told.items()}
+
+
+@pytest.mark.parametrize("kind", ["composite", "hinge"])
+def test_a_step_is_the_plain_alternating_one(kind):
+    weight = 0.0 if kind == "composite" else 2.0
+    config = narrow(alpha=kind, alpha_weight=weight, identity=0.5)
+    torch.manual_seed(0)
+    ours = AIST(config).double()
+    plain = copy.deepcopy(ours)
+    adam, _ = aist.optimizer(config, ours)
+    sets = ([plain.g, plain.f], [plain.d_x, plain.d_y])
+    adams = [
+        torch.optim.Adam(cyclegan.parameters(some), lr=2e-4, betas=(0.5, 0.999)) for some in sets
+    ]
+    pools = [PlainPool(config.pool), PlainPool(config.pool)]
+
+    for step in range(4):
+        x, y = pictures(2, 10 + step), pictures(2, 20 + step)
+        moment = Moment(step=step, steps=8, generator=chance.at(0, step, 0))
+        torch.set_default_dtype(torch.float64)
+        try:
+            total, terms = aist.loss(config, ours, {"x": x, "y": y}, moment)
+            total.backward()
+            adam.step()
+            adam.zero_grad()
+            again = chance.at(0, step, 0)
+            chosen = [cyclegan.choices(2, config.pool, again) for _ in range(2)]
+            wanted = plain_step(plain, adams, x, y, pools, chosen)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        for name, value in wanted.items():
+            assert float(terms[name].detach()) == pytest.approx(value, rel=1e-9), name
+    for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=1e-6)
+
+
+def test_the_sum_of_the_terms_is_the_loss_and_what_is_watched_is_not():
+    config = narrow(features="none")
+    torch.manual_seed(0)
+    moment = Moment(step=0, steps=8, generator=torch.Generator())
+
+    total, terms = aist.loss(
+        config, AIST(config), {"x": pictures(2, 0), "y": pictures(2, 1)}, moment
+    )
+
+    added = sum(float(value.detach()) for name, value in terms.items() if name not in aist.WATCHED)
+    assert float(total.detach()) == pytest.approx(added, rel=1e-6)
+    assert {"mask_xor", "changed", "adversarial", "judge_x"} <= set(terms)
+
+
+# models.md, 2.5: experiments 2 and 3; 3.3: CycleGAN's own
+def test_presets_have_the_published_weights():
+    two, three, own = (
+        aist.PRESETS[name]() for name in ("constrained", "less_constrained", "stock")
+    )
+
+    assert (two.identity, two.alpha_weight, two.feature_weight) == (0.1, 2, 1.75)
+    assert (three.identity, three.alpha_weight, three.feature_weight) == (0.1, 1, 1.25)
+    assert (own.identity, own.alpha_weight, own.feature_weight) == (0.5, 0, 0)
+    assert {(c.cycle_x, c.cycle_y, c.lr, c.pool) for c in (two, three, own)} == {(10, 10, 2e-4, 50)}
+    assert (two.batch, two.fall, own.batch, own.fall) == (4, False, 1, True)
+    assert own.phi == "none"
+
+
+# --- examples ---------------------------------------------------------------------------------
+
+
+def test_a_picture_lies_on_black_and_its_shape_is_nowhere_black():
+    rgba = np.zeros((6, 6, 4), np.uint8)
+    rgba[1:5, 1:5] = (200, 100, 0, 255)
+    rgba[2, 2] = (0, 0, 0, 255)
+    rgba[3, 3] = (200, 100, 50, 128)
+    rgba[0, 0] = (90, 90, 90, 0)
+
+    image = on_black(rgba, 6)
+
+    assert image[0, 0].tolist() == [0, 0, 0, 0]
+    assert image[2, 2].tolist() == [1, 1, 1, 255]
+    assert image[3, 3].tolist() == [100, 50, 25, 128]
+    for size in (3, 12):  # after resampling too
+        other = on_black(rgba, size)
+        assert ((other[..., 3] > 0) == other[..., :3].any(axis=2)).all()
+
+
+def test_pairs_go_through_both_sides_and_mix_them(blocks, photos):
+    snapshot = Snapshot.take([blocks], {"real": [photos]})
+    pairs = aist.examples(narrow(), snapshot, "train", True)
+
+    assert len(pairs) == 16 * 5
+    seen = [pairs.get(3, np.random.default_rng(n)) for n in range(30)]
+    assert {example["key"] for example in seen} == {seen[0]["key"]}
+    assert len({example["y"].tobytes() for example in seen}) > 8
+    assert seen[0]["x"].shape == seen[0]["y"].shape == (4, 16, 16)
+
+
+def test_fewer_real_pictures_than_a_batch_are_told(blocks, photos):
+    snapshot = Snapshot.take([blocks], {"real": [photos]})
+
+    with pytest.raises(DatasetRefused, match=r"--real has 8 pictures .* fewer than --batch 9"):
+        aist.examples(narrow(batch=9), snapshot, "train", True)
+    with pytest.raises(DatasetRefused, match="aist wants --real too: cut-out photos"):
+        aist.examples(narrow(), Snapshot.take([blocks]), "train", True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"size": 18}, "--size 18: a multiple of 4, at least 16"),
+        ({"size": 16, "judge_layers": 3}, "--judge-layers 3: nothing is left of 16 px"),
+        ({"alpha_weight": -1.0}, "--alpha-weight -1.0: at least 0"),
+        ({"filters": 0}, "--filters 0: at least 1"),
+    ],
+)
+def test_options_that_will_not_do_are_told_by_name(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        Config(**wrong)
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def finals(folder: Path) -> dict[str, Tensor]:
+    return checkpoint.find(folder / "checkpoints", "last").tensors()
+
+
+def test_a_run_goes_on_to_the_bit_pools_and_all(job, tmp_path, quiet):
+    start.train(job, quiet)
+
+    class Killed(Exception): ...
+
+    class Lease(Quiet):
+        def finish(self, item: str, **units: int) -> None:
+            super().finish(item, **units)
+            if self.steps >= 3:
+                raise Killed
+
+    other = dataclasses.replace(job, out=str(tmp_path / "other"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "TELL_S", 0.0)
+        with pytest.raises(Killed):
+            start.train(other, Lease())
+    start.train(other, quiet)
+
+    assert len(Run(other.folder).about["starts"]) == 2
+    wanted, found = finals(job.folder), finals(other.folder)
+    assert wanted["pool_x.images"].any()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert not any(name.startswith("beside") for name in wanted)
+
+
+def test_an_evaluation_says_what_changed_and_what_a_fresh_eye_tells(job, tmp_path, quiet):
+    start.train(job, quiet)
+    measured = evaluate.resolve(evaluate.Job(run=str(job.folder), device="cpu"), tmp_path)
+
+    measure.evaluate(measured, quiet)
+
+    (found,) = Run(job.folder).evaluations()
+    assert {"mask_xor", "changed", "cycle", "plain_told", "stylized_told", "outlines_told"} <= set(
+        found.metrics
+    )
+    assert found.metrics["mask_xor"] < 0.05 and 0 < found.metrics["changed"] < 1
+    assert found.tables["feature_distance"] == {"of": "none: no feature distance"}
+    assert found.tables["fresh_classifiers"] == {"trained_on": 16, "asked_about": 8}
+    assert found.arrays["x"].shape[1:] == (3, 3, 16, 16)
+    page = report.make(job.folder).read_text()
+    assert "Renders, as real pictures and back." in page and "After 4 steps." in page
+    assert [sheet.step for sheet in samples.sheets(job.folder)] == [3, 4]
+
+
+def test_collapse_and_torn_outlines_are_told():
+    good = {"mask_xor": 0.001, "real_mask_xor": 0.002, "changed": 0.1, "real_changed": 0.2}
+
+    verdicts = [row["verdict"] for row in aist.watched(good)]
+    bad = [row["verdict"] for row in aist.watched({**good, "mask_xor": 0.02, "changed": 0.004})]
+
+    assert verdicts == ["kept", "kept", "painted anew", "painted anew"]
+    assert bad == ["they deviate", "kept", "collapsed to the identity", "painted anew"]
+
+
+# --- stylize ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["composite", "hinge"])
+@pytest.mark.parametrize("size", [(16, 16), (24, 24), (8, 8)])
+def test_a_style_stays_inside_the_shape_and_leaves_it_nowhere_black(kind, size):
+    torch.manual_seed(0)
+    config = narrow(alpha=kind)
+    network = AIST(config).eval()
+    images, alpha = torch.rand(2, 3, *size), torch.rand(2, 1, *size)
+    alpha[:, :, :2] = 0
+    alpha[:, :, -2:] = 1
+
+    with torch.no_grad():
+        found = aist.stylize(config, network, images, alpha)
+
+    assert found.shape == images.shape and found.dtype == images.dtype
+    assert not found[(alpha == 0).expand_as(found)].any()
+    inside = found[(alpha > 0).expand_as(found)]
+    assert inside.min() > 0 and inside.max() <= 1
+
+
+def test_a_style_is_what_the_generator_makes_of_the_picture_on_black():
+    torch.manual_seed(0)
+    config = narrow()
+    network = AIST(config).eval()
+    image = pictures(1, 3)
+    straight, alpha = image[:, :3] / 255, image[:, 3:] / 255
+
+    with torch.no_grad():
+        found = aist.stylize(config, network, straight, alpha)
+        wanted = (network.g(shown(image)[0]) + 1) / 2
+
+    inside = (alpha > 0).expand_as(found)
+    torch.testing.assert_close(found[inside], wanted[inside])

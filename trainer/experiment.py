@@ -116,7 +116,15 @@ class Measured:
     @functools.cached_property
     def errors(self) -> NDArray[np.float64]:
         """[n] mask errors of single pictures; none where the evaluation has none."""
-        return np.asarray(self.found.arrays.get("mask_error", np.zeros(0)), float).ravel()
+        return self._array("mask_error")
+
+    @functools.cached_property
+    def overlaps(self) -> NDArray[np.float64]:
+        """[n] intersections over unions of their masks."""
+        return self._array("mask_iou")
+
+    def _array(self, name: str) -> NDArray[np.float64]:
+        return np.asarray(self.found.arrays.get(name, np.zeros(0)), float).ravel()
 
 
 @dataclass(frozen=True, kw_only=True)

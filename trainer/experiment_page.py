@@ -41,7 +41,7 @@ VERSION = 1
 """Of experiment.json."""
 NAMES = {
     "precision": "precision", "coverage": "coverage", "chamfer": "Chamfer",
-    "accuracy": "accuracy", "median_deg": "median error °", "mask_error": "XOR error",
+    "accuracy": "accuracy", "median_deg": "median, degrees", "mask_error": "XOR error",
     "mask_error_median": "XOR median", "mask_iou": "IoU", "plain_told": "told apart before",
     "stylized_told": "told apart after", "outlines_told": "by outlines alone",
     "mask_xor": "mask XOR", "changed": "colours changed",
@@ -138,11 +138,11 @@ def _shapes(it: Experiment) -> Iterator[str]:
     for row in it.rows:
         for place, test in enumerate(it.tests):
             cell = it.cell(row, test)
-            lines.append(_line(row.name if place == 0 else "", test.name, cell, SHAPE, place == 0))
+            lines.append(_line(row.name, test.name, cell, SHAPE, place == 0))
             where = _published(row, test)
             if where in published.ROWS:
                 told.add(where)
-                lines.append(_theirs("", test.name, published.ROWS[where]))
+                lines.append(_theirs(row.name, test.name, published.ROWS[where]))
     rest = [where for where in published.ROWS if where not in told]
     for place, where in enumerate(rest):
         lines.append(_theirs(where[0], where[1], published.ROWS[where], first=place == 0))
@@ -202,7 +202,8 @@ def _masks(it: Experiment, folder: Path) -> Iterator[str]:
             renders = it.cell(row, test)
             few = [sampled(one.errors, count) for one in renders.measured if len(one.errors)]
             if few:
-                lines.append(_line("", f"{test.name} renders", renders, MASK, False))
+                told = _cells(_mask_figures(renders, count), MASK)
+                lines.append(_row(row.name, f"renders ({len(few[0]):,})", len(few), told))
                 gap[row.name] = few
     yield card("", _table(("trained on", "on", "runs"), MASK, lines), "wide")
     pictures = []
@@ -214,6 +215,17 @@ def _masks(it: Experiment, folder: Path) -> Iterator[str]:
             plots_experiment.cumulative(folder / name, groups, name="XOR error")
             pictures.append(figure(folder, name, caption))
     yield cards(pictures)
+
+
+def _mask_figures(cell: Cell, count: int) -> dict[str, Figure | None]:
+    """What MASK names, of so many pictures of each run."""
+    errors = [sampled(one.errors, count) for one in cell.measured if len(one.errors)]
+    overlaps = [sampled(one.overlaps, count) for one in cell.measured if len(one.overlaps)]
+    return {
+        "mask_error": Figure(values=tuple(float(each.mean()) for each in errors)),
+        "mask_error_median": Figure(values=tuple(float(np.median(each)) for each in errors)),
+        "mask_iou": Figure(values=tuple(float(e.mean()) for e in overlaps)) if overlaps else None,
+    }
 
 
 def sampled(errors: Any, count: int) -> Any:
@@ -260,11 +272,17 @@ def _styles(it: Experiment, sheets: Sequence[Mapping[str, Any]], folder: Path) -
                 [[one["parent"] for one in chosen], [one["styled"] for one in chosen]],
                 captions=[[], [f"{one['score']:.2f}" for one in chosen]],
                 row_names=["render", "styled"],
-                tile=112,
+                tile=138,
             )
             told = f"{caption}: {sheet['measure']} under each"
             pictures.append(figure(folder, name, told, "card wide"))
         yield cards(pictures)
+        if sheet["mean_before"] is not None:
+            yield (
+                f'<p class="soft">Mean realness of {sheet["pictures"]:,} pictures to this judge: '
+                f"{sheet['mean_before']:.2f} before, {sheet['mean']:.2f} in the new style. "
+                "It only sorts pictures; what the classifiers above tell is the measure.</p>"
+            )
 
 
 def _style_value(name: str, value: Any) -> Any:
@@ -404,8 +422,15 @@ def _table(first: Sequence[str], names: Sequence[str], lines: Sequence[str]) -> 
 
 
 def _line(row: str, test: str, cell: Cell, names: Sequence[str], first: bool) -> str:
-    cells = "".join(_cell(cell.figure(name), DIGITS.get(name, 2)) for name in names)
-    runs = len(cell.measured)
+    figures = {name: cell.figure(name) for name in names}
+    return _row(row, test, len(cell.measured), _cells(figures, names), first)
+
+
+def _cells(figures: Mapping[str, Figure | None], names: Sequence[str]) -> str:
+    return "".join(_cell(figures[name], DIGITS.get(name, 2)) for name in names)
+
+
+def _row(row: str, test: str, runs: int, cells: str, first: bool = False) -> str:
     kind = ' class="first"' if first else ""
     return f"<tr{kind}><td>{text(row)}</td><td>{text(test)}</td><td>{runs or '-'}</td>{cells}</tr>"
 
@@ -422,9 +447,8 @@ def _cell(found: Figure | None, digits: int) -> str:
 def _theirs(row: str, test: str, figures: Mapping[str, float], first: bool = False) -> str:
     cells = "".join(f'<td class="number">{figures[name]:.2f}</td>' for name in SHAPE)
     kind = "published first" if first else "published"
-    shown = f"{row or ''} " if row else ""
     return (
-        f'<tr class="{kind}"><td>{text(shown)}<i>published</i></td><td>{text(test)}</td>'
+        f'<tr class="{kind}"><td>{text(row)} <i>published</i></td><td>{text(test)}</td>'
         f"<td>1</td>{cells}</tr>"
     )
 

@@ -48,8 +48,8 @@ def cumulative(
                 )
             axes.plot(places, smooth.mean(0), color=colour, label=label)
             axes.plot(places, plain.mean(0), color=colour, linestyle=DASHES, linewidth=1.0)
-        axes.set_xlim(0, farthest)
-        axes.set_ylim(0, 1)
+        axes.set_xlim(-0.02 * farthest, farthest)
+        axes.set_ylim(-0.01, 1.01)
         _finish(axes, x_name=name, y_name="share of pictures", percent=True, legend=len(groups) > 1)
 
     return _save(path, size, draw)

@@ -117,7 +117,7 @@ def evaluation(
         "facts": dataclasses.asdict(snapshot.facts),
     }  # fmt: skip
     atomic.write_json(folder / "evaluation.json", json.loads(json.dumps(note)))
-    arrays = {} if masks is None else {"mask_error": masks}
+    arrays = {} if masks is None else {"mask_error": masks, "mask_iou": 1 - masks / 2}
     np.savez(folder / "evaluation.npz", **arrays)
     return folder
 

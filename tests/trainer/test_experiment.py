@@ -171,7 +171,7 @@ class TestPage:
 
     def test_has_the_published_rows_marked_as_such(self, page: str) -> None:
         assert page.count('<tr class="published') == len(published.ROWS)
-        assert Rows(page).find("published", "original")[3:] == [
+        assert Rows(page).find("original published", "original")[3:] == [
             "1.60", "1.35", "2.95", "0.82", "6.95",
         ]  # fmt: skip
         assert published.SOURCE in page
@@ -295,3 +295,13 @@ def test_an_evaluation_of_another_split_does_not_stand_for_the_test(tmp_path: Pa
     it = read(folder)
 
     assert it.cell(it.rows[0], it.tests[0]).figure("median_deg") == Figure(values=(3.0,))
+
+
+def test_figures_of_renders_are_of_as_many_as_are_real(made: Path, page: str) -> None:
+    it = read(made)
+    cell = it.cell(it.rows[0], it.tests[0])
+    means = [float(sampled(one.errors, 4).mean()) for one in cell.measured]
+
+    row = Rows(page).find("original", "renders (4)", "2")
+
+    assert row[3] == f"{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}"

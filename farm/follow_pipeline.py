@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -13,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from farm import local
+from farm.conductor import FILE
 from farm.follow import POLL_S, RECONNECT_S, STOPPED, Interrupt
 from farm.graph import changes, graph, plain
 from farm.pipelines import BLOCKED, Pipelines, PipelineView
@@ -23,12 +25,22 @@ from farm.watch import MAX_WORKERS, Watch, duration, worker_table
 from farm.words import count, typed
 
 LAST_WORDS_S = 5.0  # how long pipeline.json may take to say how it ended
+AROUND = 4  # lines of a picture beside stages and workers
 
 
 def follow(
-    settings: Settings, store: Store, name: str, interrupt: Interrupt, *, as_json: bool
+    settings: Settings,
+    store: Store,
+    name: str,
+    interrupt: Interrupt,
+    *,
+    as_json: bool,
+    report: Callable[[str], str | None],
 ) -> int:
-    """Wait until a pipeline rests; the exit code: 0 only when every stage is done."""
+    """Wait until a pipeline rests; the exit code: 0 only when every stage is done.
+
+    report  makes the report of an experiment in a folder, and tells where it is, if it can
+    """
     pipelines, began = Pipelines(store), time.monotonic()
     with Watch() as watch:
         view = _watch(settings, pipelines, name, interrupt, watch)
@@ -45,16 +57,28 @@ def follow(
             file=sys.stderr,
         )
         return 1
-    return end(view, as_json, time.monotonic() - began)
+    page, seconds = None, time.monotonic() - began
+    if view.record.state == DONE and view.pipeline.experiment:
+        _last_words(view)
+        page = report(view.record.out)
+    return end(view, as_json, seconds, page)
 
 
-def picture(view: PipelineView, workers: Sequence[WorkerRecord]) -> RenderableType:
-    """The graph, and who works on it."""
+def picture(
+    view: PipelineView, workers: Sequence[WorkerRecord], lines: int | None = None
+) -> RenderableType:
+    """The graph, and who works on it; in about so many lines."""
     roles = {each.stage.role for each in view.stages}
     mine = [worker for worker in workers if worker.role in roles][:MAX_WORKERS]
     if not (mine and view.record.active):
-        return graph(view)
-    return Group(graph(view), Text(), worker_table(mine))
+        return graph(view, lines)
+    rest = None if lines is None else max(1, lines - len(mine) - AROUND)
+    return Group(graph(view, rest), Text(), worker_table(mine))
+
+
+def live(view: PipelineView, workers: Sequence[WorkerRecord]) -> RenderableType:
+    """The same for a terminal that is redrawn: no more than it can show."""
+    return picture(view, workers, shutil.get_terminal_size().lines - AROUND)
 
 
 def _watch(
@@ -72,7 +96,7 @@ def _watch(
             for line in changes(before, view):
                 watch.say(line)
             before = view
-            watch.draw(lambda view=view, workers=workers: picture(view, workers), plain(view))  # type: ignore[misc]
+            watch.draw(lambda v=view, w=workers: live(v, w), plain(view))  # type: ignore[misc]
             if not view.record.active:
                 return view
             if settings.private and not local.running(settings):
@@ -103,14 +127,29 @@ def _interrupt(settings: Settings, pipelines: Pipelines, name: str) -> None:
         pass  # a farm that is gone has stopped
 
 
-def end(view: PipelineView, as_json: bool, seconds: float) -> int:
-    """Tell how it ended: every failed stage in a line, or what to look at now."""
+def _last_words(view: PipelineView) -> None:
+    """Wait for pipeline.json to say that all is done."""
+    path, deadline = Path(view.record.out) / FILE, time.monotonic() + LAST_WORDS_S
+    while time.monotonic() < deadline:
+        try:
+            if json.loads(path.read_bytes())["state"] == DONE:
+                return
+        except (OSError, ValueError, KeyError):
+            pass
+        time.sleep(0.1)
+
+
+def end(view: PipelineView, as_json: bool, seconds: float, page: str | None = None) -> int:
+    """Tell how it ended: every failed stage in a line, or what to look at now.
+
+    page  the report of its experiment
+    """
     record = view.record
     if as_json:
-        print(json.dumps({**view.as_json(), "seconds": round(seconds, 2)}))
+        print(json.dumps({**view.as_json(), "seconds": round(seconds, 2), "report": page}))
     if record.state == DONE:
         if not as_json:
-            print(typed(_summary(view, seconds)))
+            print(typed(_summary(view, seconds, page)))
         return 0
     for each in view.stages:
         if each.state in (FAILED, BLOCKED):
@@ -124,12 +163,14 @@ def end(view: PipelineView, as_json: bool, seconds: float) -> int:
     return 1
 
 
-def _summary(view: PipelineView, seconds: float) -> str:
+def _summary(view: PipelineView, seconds: float, page: str | None) -> str:
     out = _short(view.record.out)
     lines = [f"{out}: {count(len(view.stages), 'stage')} done in {duration(seconds)}"]
     width = max(len(each.stage.name) for each in view.stages)
     lines += [f"  {each.stage.name:<{width}}  {_short(each.stage.product)}" for each in view.stages]
-    if view.pipeline.experiment:
+    if page:
+        lines.append(f"look at it    {_short(page)}")
+    elif view.pipeline.experiment:
         lines.append(f"look at it    farm report {out}")
     return "\n".join(lines)
 

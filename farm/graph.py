@@ -28,8 +28,11 @@ MARKS = {
 STYLES = {**COLOURS, WAITING: "dim", BLOCKED: "red"}
 
 
-def graph(view: PipelineView) -> RenderableType:
-    """One line for each stage: indented under what it needs, with its state and how far it is."""
+def graph(view: PipelineView, lines: int | None = None) -> RenderableType:
+    """One line for each stage: indented under what it needs, with its state and how far it is.
+
+    lines  where there are more stages than that, those of one name and state share a line
+    """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -48,17 +51,30 @@ def graph(view: PipelineView) -> RenderableType:
         table.add_column(no_wrap=True)
     table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)  # what is cut, if anything
     depths = depth(view)
-    for each in view.stages:
+    for each, others in folded(view, lines):
         style = STYLES.get(each.state, "")
+        name, told = each.stage.name, facts(each)
+        if others:
+            name, told = name.partition(".")[0], count(others + 1, "stage")
         mark = Text(f"  {MARKS.get(each.state, '?')} ", style=style)
-        mark.append("  " * depths[each.stage.name] + each.stage.name, style="bold")
-        table.add_row(
-            mark, each.stage.kind, Text(each.state, style=style), Text(facts(each), style="dim")
-        )
+        mark.append("  " * depths[each.stage.name] + name, style="bold")
+        table.add_row(mark, each.stage.kind, Text(each.state, style=style), Text(told, style="dim"))
     parts: list[RenderableType] = [head, table]
     if record.reason:
         parts.append(Text(f"  {record.reason}", style="red"))
     return Group(*parts)
+
+
+def folded(view: PipelineView, lines: int | None) -> list[tuple[StageView, int]]:
+    """The stages to show, each with how many others of its name and state stand in for it."""
+    if lines is None or len(view.stages) <= lines:
+        return [(each, 0) for each in view.stages]
+    groups: dict[tuple[str, str], list[StageView]] = {}
+    for each in view.stages:
+        alone = each.state in (RUNNING, FAILED)
+        base = each.stage.name if alone else each.stage.name.partition(".")[0]
+        groups.setdefault((base, each.state), []).append(each)
+    return [(group[0], len(group) - 1) for group in groups.values()]
 
 
 def depth(view: PipelineView) -> dict[str, int]:

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 EMPTY = "no jobs yet; try `farm submit render --shapes samples/cars`"
 RESTING = 6  # finished jobs that `farm status` shows
+FEW = 16  # stages of a pipeline that it shows one by one
 JobId = Annotated[str, Positional, arg(metavar="JOB")]
 MaybeJobId = Annotated[str, Positional, arg(metavar="[JOB]")]
 
@@ -77,7 +78,7 @@ class Status:
             return 0
         console = Console(highlight=False)
         for drawn in graphs:
-            console.print(graph(drawn))
+            console.print(graph(drawn, FEW))
         if graphs and views:
             console.print()
         if views:

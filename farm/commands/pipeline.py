@@ -78,13 +78,30 @@ def _submit(pipeline: Pipeline, settings: Any, asked: Submit) -> int:
     with Interrupt() as interrupt:
         Pipelines(store).submit(pipeline)
         if asked.wait:
-            return follow(settings, store, pipeline.id, interrupt, as_json=asked.json)
+            return follow(
+                settings, store, pipeline.id, interrupt, as_json=asked.json, report=_report
+            )
     if asked.json:
         facts = {"pipeline": pipeline.id, "name": pipeline.name, "state": "running"}
         print(json_.dumps({**facts, "out": pipeline.out}))
     else:
         print(typed(f"{pipeline.id}  `farm watch {pipeline.name}` shows how it goes"))
     return 0
+
+
+def _report(out: str) -> str | None:
+    """Make the report of an experiment: its page; None where it cannot be made here."""
+    from farm.words import typed
+
+    try:
+        from trainer.experiment_page import make
+
+        return str(make(out))
+    except ModuleNotFoundError:  # a machine without the train extra
+        return None
+    except (ValueError, OSError) as error:
+        print(f"farm: no report: {typed(str(error))}", file=sys.stderr)
+        return None
 
 
 def _claim(pipeline: Pipeline) -> None:
@@ -225,7 +242,7 @@ def watch(settings: Any, store: Any, record: PipelineRecord) -> int:
     """Follow a pipeline until it rests; 0 when it is done."""
     import time
 
-    from farm.follow_pipeline import picture
+    from farm.follow_pipeline import live
     from farm.graph import changes, plain
     from farm.pipelines import Pipelines
     from farm.watch import Watch
@@ -236,7 +253,7 @@ def watch(settings: Any, store: Any, record: PipelineRecord) -> int:
             workers = store.workers(settings.worker_dead_s)
             for line in changes(before, view):
                 screen.say(line)
-            screen.draw(lambda v=view, w=workers: picture(v, w), plain(view))  # type: ignore[misc]
+            screen.draw(lambda v=view, w=workers: live(v, w), plain(view))  # type: ignore[misc]
             if not view.record.active:
                 return 0 if view.record.state == "done" else 1
             before = view

@@ -179,6 +179,7 @@ class Pool(nn.Module):
         super().__init__()
         self.register_buffer("images", torch.zeros(count, 3, side, side))
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # its numbers change every step
     @torch.no_grad()
     def swap(self, made: Tensor, seen: int, choices: Sequence[tuple[bool, int]]) -> Tensor:
         """Pictures in place of those just made [B, 3, S, S].

@@ -320,6 +320,7 @@ class AIST(nn.Module):
         self.beside: dict[str, features.Features | None] = {}  # no part of a checkpoint
         self.told: dict[str, str] = {}
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def phi(self, device: torch.device) -> features.Features | None:
         """The frozen network of the feature distance; read when it is first needed."""
         if "phi" not in self.beside:

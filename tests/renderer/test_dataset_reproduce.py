@@ -82,6 +82,36 @@ def test_a_changed_pixel_another_version_and_a_changed_shape_are_told(
     assert "2 of 5 samples were made again, 1 of them byte for byte" in out
 
 
+def test_of_a_stylized_sample_all_but_the_colours_is_made_again(
+    dataset: Path, rewrite: Callable[..., None]
+) -> None:
+    whole = json.loads((dataset / "dataset.json").read_text())
+    cut = Dataset(dataset)[0].key
+
+    def style(key: str, members: dict[str, bytes]) -> dict[str, bytes]:
+        rgba = decode_member("00.rgba.png", members["00.rgba.png"])
+        rgba[rgba[..., 3] > 0, :3] = (200, 30, 90)
+        if key == cut:
+            rgba[24, 24, 3] ^= 255
+        return {**members, "00.rgba.png": encode_image("rgba", rgba)}
+
+    rewrite(dataset, style)
+    note = json.loads((dataset / "job.json").read_text())
+    keys = [shape["key"] for shape in note["shapes"]]
+    origin = {"id": whole["id"], "kind": "render", "job": whole["job"], "views": None}
+    note["origins"] = [{**origin, "shapes": keys, "restyled": True}]
+    (dataset / "job.json").write_bytes(storage.canonical_json(note))
+
+    found = {one.key: one for one in reproduce(dataset, samples=99).outcomes}
+
+    assert found.pop(cut).details == (
+        "00.rgba.png: alpha differs in 1 pixels",
+        "all but the colours",
+    )
+    for one in found.values():
+        assert (one.verdict, one.details) == ("identical", ("all but the colours",))
+
+
 def test_pictures_that_were_never_rendered_are_refused(photos: Path) -> None:
     found = reproduce(photos, samples=1)
     assert not found.good

@@ -58,7 +58,7 @@ class Conductor:
         ready = [each.stage for each in view.stages if _ready(each, view)]
         for stage in ready:
             log.info("starts pipeline=%s stage=%s job=%s", record.name, stage.name, stage.id)
-            self.pipelines.start(record.id, stage, f"{record.name}/{stage.name}")
+            self.pipelines.start(record, stage)
         if not ready and not view.named(*ACTIVE):
             state, reason = ending(view)
             log.info("ends pipeline=%s state=%s", record.name, state)

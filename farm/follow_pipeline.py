@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -152,10 +153,13 @@ def end(view: PipelineView, as_json: bool, seconds: float, page: str | None = No
             print(typed(_summary(view, seconds, page)))
         return 0
     for each in view.stages:
-        if each.state in (FAILED, BLOCKED):
-            more = f"; farm logs {each.stage.id}" if each.state == FAILED else ""
-            reason = f"stage {each.stage.name} {each.state}: {each.reason}{more}"
+        if each.state == FAILED:
+            reason = f"stage {each.stage.name} failed: {each.reason}; `farm logs {each.stage.id}`"
             print(f"farm: {typed(reason)}", file=sys.stderr)
+    if blocked := view.named(BLOCKED):
+        bases = Counter(name.partition(".")[0] for name in blocked)
+        told = ", ".join(f"{base} ({n})" if n > 1 else base for base, n in bases.items())
+        print(f"farm: not started for want of what they need: {told}", file=sys.stderr)
     goes_on = "retry" if record.state == FAILED else "resume"
     why = f"pipeline {record.name} {record.state}, {view.done} of "
     why += f"{count(len(view.stages), 'stage')} done; `farm {goes_on} {record.name}` goes on"

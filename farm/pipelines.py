@@ -51,12 +51,19 @@ class PipelineRecord:
     digest: str
     """Of the plan: it is read again only when it has changed."""
     reason: str = ""
+    workers: int = 0
+    """At most so many tasks of a stage at once; 0: no limit."""
     submitted: float = 0.0
     changed: float = 0.0
 
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def ended(self) -> bool:
+        """Whether it rests because nothing could go on, not because somebody stopped it."""
+        return self.state == FAILED or (self.state in (*HELD, CANCELLED) and bool(self.reason))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +141,7 @@ class Pipelines:
         self.client: Any = store.client
         self._plans: dict[str, tuple[str, Pipeline]] = {}
 
-    def submit(self, pipeline: Pipeline) -> str:
+    def submit(self, pipeline: Pipeline, workers: int = 0) -> str:
         """Record a pipeline, or take up the one there is: every stage is looked at again.
 
         Returns "joined" for the same one at work, else the state it was in ("" for none).
@@ -150,6 +157,7 @@ class Pipelines:
             "file": pipeline.file,
             "out": pipeline.out,
             "digest": digest,
+            "workers": workers,
             "state": RUNNING,
             "reason": "",
             "submitted": now,
@@ -225,7 +233,7 @@ class Pipelines:
             ),
         )
 
-    def start(self, name: str, stage: Stage, label: str) -> None:
+    def start(self, record: PipelineRecord, stage: Stage) -> None:
         """Record a stage's job, then that it was started: a death in between repeats the first.
 
         A job that somebody works on already is taken up as it is.
@@ -237,20 +245,18 @@ class Pipelines:
                 role=stage.role,
                 job=stage.job,
                 state="",
-                label=label,
+                label=f"{record.name}/{stage.name}",
+                workers=record.workers,
             )
         )
-        self.client.sadd(f"{_key(name)}:started", stage.name)
-        record = self.get(name)
-        if record and record.state in (*HELD, CANCELLED):  # somebody stopped it meanwhile
-            self.store.turn(stage.id, record.state, SUBMITTED, RUNNING)
+        self.client.sadd(f"{_key(record.id)}:started", stage.name)
+        now = self.get(record.id)
+        if now and now.state in (*HELD, CANCELLED):  # somebody stopped it meanwhile
+            self.store.turn(stage.id, now.state, SUBMITTED, RUNNING)
 
     def turn(self, name: str, to: str, *before: str, reason: str = "") -> bool:
         """Change a pipeline's state if it is in one of these; whether it did."""
-        if not self.store._turn(keys=[_key(name)], args=[to, *before]):
-            return False
-        self.client.hset(_key(name), "reason", reason)
-        return True
+        return self.store.turn(f"pipeline:{name}", to, *before, reason=reason)
 
     # what people do
 
@@ -279,15 +285,14 @@ class Pipelines:
         for stage in failed:
             self.store.retry(stage.id)
         self._again(name, [stage.name for stage in failed])
-        if failed:
-            self.turn(name, RUNNING, FAILED, *HELD, CANCELLED)
+        if failed and view.record.ended:
+            self.turn(name, RUNNING, view.record.state)
         return [stage.name for stage in failed]
 
     def wake(self, job: str) -> None:
         """A job goes on by its own id: pipelines that ended for want of it go on as well."""
         for record in self.all():
-            ended = record.state == FAILED or (record.state in (*HELD, CANCELLED) and record.reason)
-            if ended and any(stage.id == job for stage in self.plan(record).stages):
+            if record.ended and any(stage.id == job for stage in self.plan(record).stages):
                 self.turn(record.id, RUNNING, record.state)
 
     def _started(self, name: str) -> list[Stage]:
@@ -332,6 +337,7 @@ def _record(name: str, facts: Mapping[str, str]) -> PipelineRecord:
         state=facts["state"],
         digest=facts["digest"],
         reason=facts.get("reason", ""),
+        workers=int(facts.get("workers") or 0),
         submitted=float(facts.get("submitted") or 0),
         changed=float(facts.get("changed") or 0),
     )

@@ -38,7 +38,7 @@ class Status:
 
         settings, store = _open()
         if store is None:
-            print(json_.dumps({"jobs": []}) if self.json else typed(EMPTY))
+            print(json_.dumps({"jobs": [], "pipelines": []}) if self.json else typed(EMPTY))
             return 0
         if self.job and (found := pipeline.find(store, self.job)):
             return self._pipeline(settings, store, found.id)
@@ -170,29 +170,22 @@ class Logs:
         if found := pipeline.find(store, self.job):
             view = Pipelines(store).view(found.id)
             failed = [e.stage.id for e in view.stages if e.state == "failed"] if view else []
+            if self.json:
+                stages = [_failures(store, store.job(job)) for job in failed]
+                print(json_.dumps({"pipeline": found.id, "stages": stages}))
+                return 0
             for job in failed:
                 dataclasses.replace(self, job=job)()
             if not failed:
                 print(f"pipeline {found.name}: no stage failed")
             return 0
         record = _job(store, self.job)
-        final = store.failures(record.id)
-        names = {failure.item for failure in final}
-        more = [failure for failure in store.tried(record.id) if failure.item not in names]
-        failures = sorted(final, key=lambda f: f.item) + (more if self.all else [])
-        dead = store.dead(record.id)
         if self.json:
-            print(
-                json_.dumps(
-                    {
-                        "job": record.id,
-                        "reason": record.reason,
-                        "tasks": dead,
-                        "failures": [dataclasses.asdict(f) for f in failures],
-                    }
-                )
-            )
+            print(json_.dumps(_failures(store, record, self.all)))
             return 0
+        final, more = _failed(store, record)
+        failures = final + (more if self.all else [])
+        dead = store.dead(record.id)
         folder = settings.logs / record.id
         print(
             f"{record.kind} {record.id} {record.state}"
@@ -318,6 +311,27 @@ def _job(store: Any, name: str) -> Any:
             f"job {name!r} may be {' or '.join(record.id for record in found)}; type more of it"
         )
     return found[0]
+
+
+def _failed(store: Any, record: Any) -> tuple[list[Any], list[Any]]:
+    """What was given up, in order of name; and what failed and went well later."""
+    final = store.failures(record.id)
+    names = {failure.item for failure in final}
+    more = [failure for failure in store.tried(record.id) if failure.item not in names]
+    return sorted(final, key=lambda f: f.item), more
+
+
+def _failures(store: Any, record: Any, every: bool = False) -> dict[str, Any]:
+    """The same as JSON."""
+    import dataclasses
+
+    final, more = _failed(store, record)
+    return {
+        "job": record.id,
+        "reason": record.reason,
+        "tasks": store.dead(record.id),
+        "failures": [dataclasses.asdict(f) for f in final + (more if every else [])],
+    }
 
 
 def _graphs(store: Any, every: bool) -> tuple[list[Any], set[str]]:

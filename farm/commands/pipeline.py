@@ -33,7 +33,7 @@ class Submit:
     file: Annotated[Path, Positional, arg(metavar="FILE")]
     """TOML file of stages; docs/pipelines.md tells what is in it."""
     workers: int | None = None
-    """So many workers of each role; by default one for each GPU, or for each core without one."""
+    """So many workers for each stage; by default one for each GPU, or for each core without one."""
     dry_run: bool = False
     """Only check, and say what would be done."""
     wait: bool = True
@@ -76,7 +76,7 @@ def _submit(pipeline: Pipeline, settings: Any, asked: Submit) -> int:
     if settings.private and asked.workers:
         local.wish(store, workers=asked.workers)
     with Interrupt() as interrupt:
-        Pipelines(store).submit(pipeline)
+        Pipelines(store).submit(pipeline, workers=0 if settings.private else asked.workers or 0)
         if asked.wait:
             return follow(
                 settings, store, pipeline.id, interrupt, as_json=asked.json, report=_report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import time
@@ -9,6 +10,13 @@ import time
 import pytest
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def wait(wait):
+    """With patience for a machine that is busy."""
+    return functools.partial(wait, timeout_s=60)
+
 
 DIAMOND = """
 name = "{name}"
@@ -114,12 +122,14 @@ def test_a_failed_branch_stops_only_what_needs_it_and_is_tried_again(farm):
         "better": "done",
     }
     lines = result.stderr.splitlines()
-    assert lines[-4].startswith("farm: stage broken failed: ")
-    assert lines[-3] == "farm: stage hopeless blocked: needs broken, which is failed"
+    assert lines[-3].startswith("farm: stage broken failed: ")
+    assert lines[-2] == "farm: not started for want of what they need: hopeless, lost"
     assert lines[-1] == (
         "farm: pipeline branches failed, 3 of 6 stages done; `farm retry branches` goes on"
     )
     assert "RuntimeError: this cannot be joined" in farm.run("logs", "branches").stdout
+    (logs,) = json.loads(farm.run("logs", "branches", "--json").stdout)["stages"]
+    assert [failure["task"] for failure in logs["failures"]] == ["join"]
 
     (farm.folder / "runs/branches/broken/mended").touch()
     again = farm.run("retry", "branches")
@@ -189,7 +199,7 @@ def test_ctrl_c_stops_every_stage_and_the_same_line_goes_on(own_farm, wait):
 
 
 def test_a_pipeline_is_held_resumed_and_cancelled_as_a_whole(farm, wait):
-    line = write(farm, DIAMOND, "held", seconds=1.0)
+    line = write(farm, DIAMOND, "held", seconds=3.0)
     farm.run(*line, "--no-wait")
     wait(lambda: "running" in (states(farm, "held")["left"], states(farm, "held")["right.0"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ def look(job: Job) -> tuple[tuple[Photo, ...], tuple[Skipped, ...]]:
         raise ValueError(f"--photos {folder}: no such folder")
     leave = {Path(p) for p in (job.masks, job.out) if p}
     files, skipped = [], []
-    for file in _files(folder, leave):
+    for file in _files(folder, leave, _pictures(folder)):
         if file.isprintable() and _is_text(file):
             files.append(file)
         else:
@@ -96,9 +97,20 @@ def refuse_changed(
             )
 
 
-def _files(folder: Path, leave: set[Path]) -> Iterator[str]:
-    """Paths within the folder, sorted; hidden files and folders are left out."""
-    for where, folders, names in os.walk(folder):
+def _pictures(folder: Path) -> Path:
+    """Where the pictures are: what `farm submit photos` made has them beside other files."""
+    try:
+        note = json.loads((folder / "job.json").read_bytes())
+        made = isinstance(note, dict) and note.get("kind") == "photos"
+    except (OSError, ValueError):
+        made = False
+    return folder / "photos" if made else folder
+
+
+def _files(folder: Path, leave: set[Path], below: Path) -> Iterator[str]:
+    """Paths within the folder of what is below one of its own, sorted; hidden files and folders
+    are left out."""
+    for where, folders, names in os.walk(below):
         here = Path(where)
         folders[:] = sorted(
             name
@@ -119,7 +131,7 @@ def _masks(folder: Path, files: list[str]) -> dict[str, tuple[str, ...]]:
     alone = {name: of_it for name, of_it in by_name.items() if len(of_it) == 1}
     found: dict[str, list[str]] = {}
     count = 0
-    for mask in filter(_is_text, _files(folder, set())):
+    for mask in filter(_is_text, _files(folder, set(), folder)):
         count += 1
         stem = os.path.splitext(mask)[0]
         for name in (stem, os.path.splitext(stem)[0]):

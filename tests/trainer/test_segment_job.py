@@ -397,6 +397,22 @@ def test_a_mask_of_a_photo_that_is_reduced_is_reduced_with_it(tmp_path):
     assert np.abs(np.array(photo["box"]) - [50, 37, 151, 113]).max() <= 1
 
 
+def test_what_the_photos_job_made_is_taken_as_it_is(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "photos").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    (folder / "job.json").write_text('{"version": 1, "kind": "photos"}')
+    (folder / "README.md").write_text("renders")
+    rgb, mask = thing(0)
+    Image.fromarray(rgb).save(folder / "photos" / "photo-00017.png")
+    Image.fromarray(mask).save(folder / "masks" / "photo-00017.png")
+
+    job, _ = work(photos=str(folder), masks=str(folder / "masks"), out=str(tmp_path / "real"))
+
+    assert [photo_of(s)["file"] for s in Dataset(job.folder)] == ["photos/photo-00017.png"]
+    assert listed(job) == []
+
+
 # --- plain parts ---------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import platform
@@ -316,11 +317,16 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 def created_with(device_kind: str, device_name: str, **more: Any) -> dict[str, Any]:
     """What a sample is made with, for its log: versions, the device, and whatever else decides."""
-    found: dict[str, Any] = {"python": platform.python_version()}
+    return {**_versions(), "device": {"kind": device_kind, "name": device_name}, **more}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
     for name, package in VERSIONS.items():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(package)
-    return {**found, "device": {"kind": device_kind, "name": device_name}, **more}
+    return found
 
 
 # --- details -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from renderer.members import PASSES
 from renderer.shards import Dataset
 from tests.trainer.conftest import DOUBLES, Quiet
 from tests.trainer.datasets import make_dataset
-from trainer import atomic, output, start, stylized
+from trainer import atomic, output, start, stylize_task
 from trainer.data import Snapshot
 from trainer.jobs import stylize, train
 from trainer.jobs.stylize import Job
@@ -307,7 +307,7 @@ def test_a_shard_that_changed_meanwhile_is_refused_by_name(run, cars, tmp_path):
     path = own / f"{first.name}.json"
     atomic.write_json(path, {**json.loads(path.read_text()), "sha256": "0" * 64})
 
-    with pytest.raises(stylized.Changed, match=f"{first.name}.tar is not what it was"):
+    with pytest.raises(stylize_task.Changed, match=f"{first.name}.tar is not what it was"):
         stylize.run(job, first, Lease())
 
 

@@ -229,7 +229,7 @@ def units(job: Job, task: Task) -> dict[str, int]:
 
 def run(job: Job, task: Task, lease: Any) -> Done:
     """Stylize one shard: what is missing of it, then write it whole."""
-    from trainer.stylized import make_shard
+    from trainer.stylize_task import make_shard
 
     return make_shard(job, task, lease)
 

@@ -51,8 +51,7 @@ class Verify:
     processes: int | None = None
     """How many work at it; as many as there are CPUs, where that pays."""
     parent: str | None = None
-    """Of a stylized dataset: folder of the one that it was made from, to be compared with; by
-    default where it was then, or beside it."""
+    """Of a stylized dataset: its parent's folder; by default where it was, or beside it."""
     json: bool = False
     """Print one JSON object."""
 

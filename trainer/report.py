@@ -147,6 +147,7 @@ def _how(run: Run) -> Iterator[str]:
                 ("shapes", _shapes(about.get("facts", {}))),
                 ("seed", text(about.get("seed", job.seed))),
                 ("weights", text(about.get("weights", job.weights))),
+                *((name, text(told)) for name, told in about.get("notes", {}).items()),
                 ("machine", text(", ".join(filter(None, machine)))),
                 ("versions", text(versions)),
                 ("went on from", text(f"step {', '.join(again)}") if again else ""),

@@ -183,6 +183,13 @@ class Session:
             return kept
         return dataclasses.replace(kept, best=done, metrics=finite)
 
+    def _notes(self) -> dict[str, str]:
+        """What the model itself says of a run that begins."""
+        found: dict[str, str] = {}
+        if hasattr(self.model, "notes"):
+            found = self.model.notes(self.config, self.network)
+        return found
+
     def _note(self, start: int) -> None:
         """What this run is, and that it starts here, into run.json."""
         session = {
@@ -211,6 +218,7 @@ class Session:
                     for name, other in self.snapshot.others.items()
                 },
                 "facts": dataclasses.asdict(facts),
+                "notes": self._notes(),
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "starts": [],
             }

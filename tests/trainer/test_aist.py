@@ -24,6 +24,7 @@ from trainer.jobs.train import Job, resolve
 from trainer.models import Moment, aist
 from trainer.models.aist import AIST, Config, on_black, shown
 from trainer.run import Run
+from trainer.session import make_tools
 
 NARROW = {
     "size": 16, "filters": 4, "blocks": 1, "judge_filters": 4, "judge_layers": 1, "batch": 2,
@@ -275,8 +276,21 @@ def test_an_evaluation_says_what_changed_and_what_a_fresh_eye_tells(job, tmp_pat
     assert found.tables["fresh_classifiers"] == {"trained_on": 16, "asked_about": 8}
     assert found.arrays["x"].shape[1:] == (3, 3, 16, 16)
     page = report.make(job.folder).read_text()
+    assert "none: no feature distance" in page
     assert "Renders, as real pictures and back." in page and "After 4 steps." in page
     assert [sheet.step for sheet in samples.sheets(job.folder)] == [3, 4]
+
+
+def test_real_pictures_without_a_split_are_measured_by_those_of_training(blocks, tmp_path):
+    few = make_dataset(tmp_path / "few", ("vans",), views=1, points=0, splits={"train": 3})
+    snapshot = Snapshot.take([blocks], {"real": [few]})
+    tools = make_tools(torch.device("cpu"), 0, False, lambda said: None, "test")
+    config = narrow()
+
+    with torch.no_grad():
+        found = aist.evaluate(config, AIST(config).eval(), snapshot, "test", tools)
+
+    assert len(found.arrays["y"]) == 3 and "plain_told" not in found.metrics
 
 
 def test_collapse_and_torn_outlines_are_told():

@@ -42,6 +42,9 @@ and may have
                             other colours for the same shapes: what `farm submit stylize` does.
                             images [B, 3, H, W] float, 0 to 1, straight; alpha [B, 1, H, W], 0 to 1;
                             0 where alpha is 0, then as now
+    notes(config, network) -> {"name": "text", ...}
+                            what else is to be known of a run that begins: kept in run.json, shown
+                            in the report
     samples(config, network, snapshot, tools) -> Samples
                             what it makes, to be looked at: kept as pictures in the run's samples/
                             every `config.sample_steps` steps and at the end, shown in the report

@@ -488,9 +488,16 @@ def evaluate(
     pictures, before and after."""
     validating = split == "val"
     most = MOST_VAL if validating else MOST
+    real = sides(snapshot)[1]
+    # A handful of photos may leave a split empty: then those of training are shown.
+    there = bool(real.facts.samples.get(split))
+    views = (
+        Views(snapshot, split, config.size),
+        Views(real, split if there else "train", config.size),
+    )
     x, y = (
-        looked(config, network, Views(of, split, config.size), name, most, tools)
-        for of, name in zip(sides(snapshot), "xy", strict=True)
+        looked(config, network, each, name, most, tools)
+        for each, name in zip(views, "xy", strict=True)
     )
     metrics = {
         "mask_xor": x.mean("mask_xor"),
@@ -507,7 +514,7 @@ def evaluate(
         "watched": watched(metrics),
         "feature_distance": told_features(network),
     }
-    if config.realism_steps and not validating:
+    if config.realism_steps and there and not validating:
         found = told_apart(config, network, snapshot, x, y, tools)
         metrics |= {name: value for name, value in found.items() if name.endswith("_told")}
         tables["fresh_classifiers"] = {k: v for k, v in found.items() if not k.endswith("_told")}
@@ -598,6 +605,11 @@ def watched(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
             {"what": what, "value": value, "wanted": wanted, "verdict": bad if wrong else good}
         )
     return rows
+
+
+def notes(config: Config, network: AIST) -> dict[str, str]:
+    """For run.json and the report: which Phi it learns with."""
+    return {"feature distance": told_features(network)["of"]}
 
 
 def told_features(network: AIST) -> dict[str, str]:

@@ -40,26 +40,25 @@ def look(job: Job) -> tuple[tuple[Photo, ...], tuple[Skipped, ...]]:
         raise ValueError(f"--photos {folder}: there are no photos in it")
     masks = _masks(Path(job.masks), files) if job.masks else {}
     with ThreadPoolExecutor(8) as pool:  # reading waits for storage most of the time
-        hashes = list(pool.map(lambda file: _sha256(folder / file), files))
+        hashes = list(pool.map(lambda file: sha256(folder / file), files))
         pictures = list(pool.map(lambda file: is_picture(folder / file), files))
+        of_masks = dict(pool.map(lambda one: (one[0], _of_masks(job, one[1])), masks.items()))
     photos: list[Photo] = []
     first: dict[str, str] = {}
-    for file, sha256, is_one in zip(files, hashes, pictures, strict=True):
+    for file, digest, is_one in zip(files, hashes, pictures, strict=True):
         if not is_one:
             skipped.append(Skipped(file=file, reason="it is no picture of a known format"))
             continue
-        if sha256 and sha256 in first:  # the same photo would be in training and test
-            skipped.append(Skipped(file=file, reason=f"it is the same file as {first[sha256]}"))
+        if digest and digest in first:  # the same photo would be in training and test
+            skipped.append(Skipped(file=file, reason=f"it is the same file as {first[digest]}"))
             continue
-        first[sha256] = file
-        mine = masks.get(file, ())
-        told = "".join(_sha256(Path(job.masks or "") / mask) for mask in mine)
+        first[digest] = file
         photos.append(
             Photo(
                 file=file,
-                sha256=sha256,
-                masks=mine,
-                masks_sha256=hashlib.sha256(told.encode()).hexdigest() if mine else "",
+                sha256=digest,
+                masks=masks.get(file, ()),
+                masks_sha256=of_masks.get(file, ""),
             )
         )
     if not photos:
@@ -155,6 +154,12 @@ def _by(files: list[str], name: Callable[[str], str]) -> dict[str, list[str]]:
     return found
 
 
+def _of_masks(job: Job, masks: tuple[str, ...]) -> str:
+    """One hash of all masks of a photo."""
+    told = "".join(sha256(Path(job.masks or "") / mask) for mask in masks)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
 def _is_text(name: str) -> bool:
     try:
         name.encode()
@@ -163,7 +168,7 @@ def _is_text(name: str) -> bool:
         return False
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     """Empty for a file that cannot be read: whoever decodes it says why."""
     try:
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ pixel is decoded, and what will not do is told in one line.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import warnings
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ MAX_MEGAPIXELS = 50.0
 """Of a photo that is decoded whole: 150 MB."""
 REDUCIBLE = 8
 """A JPEG is decoded at 1/8 of its size with little memory, and nothing less."""
+
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF")
+"""What photos come in. Pillow knows more, such as EPS, which it hands to another program."""
 
 
 class BadPhoto(ValueError):
@@ -86,7 +91,7 @@ def is_picture(path: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path):
+            with Image.open(path, formats=_formats()):
                 return True
     except UnidentifiedImageError:
         return False
@@ -143,6 +148,12 @@ def colourfulness(rgb: Bytes, alpha: Bytes | None = None) -> float:
 # --- one file ------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 @contextlib.contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     """The image, not decoded yet; whatever a broken file does to its decoder is a BadPhoto."""
@@ -151,7 +162,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of odd metadata
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 yield image
     except BadPhoto:
         raise
@@ -173,10 +184,6 @@ def _reason(error: Exception) -> str:
 
 def _look(image: Image.Image, max_megapixels: float) -> None:
     """Refuse by the header alone."""
-    frames = getattr(image, "n_frames", 1)
-    # The second picture of a camera's MPO is a preview or the other eye.
-    if frames > 1 and image.format != "MPO":
-        raise BadPhoto(f"it is animated or has pages: {frames} pictures, one is wanted")
     width, height = image.size
     megapixels = width * height / 1e6
     most = max_megapixels
@@ -187,6 +194,10 @@ def _look(image: Image.Image, max_megapixels: float) -> None:
             f"it is too large: {width} x {height} are {megapixels:.0f} megapixels, "
             f"of a {image.format} at most {most:g}"
         )
+    frames = getattr(image, "n_frames", 1)
+    # The second picture of a camera's MPO is a preview or the other eye.
+    if frames > 1 and image.format != "MPO":
+        raise BadPhoto(f"it is animated or has pages: {frames} pictures, one is wanted")
 
 
 def _reduce(image: Image.Image, max_megapixels: float) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer import shards
-from trainer import atomic, output, padding, photos, rejections, segments
+from trainer import album, atomic, output, padding, photos, rejections, segments
 from trainer.jobs.segment import Done, Job, Photo, Task, done
 from trainer.output import Failed
 from trainer.photos import BadPhoto, Picture
@@ -103,7 +103,10 @@ def _look(
         note["rejected"].append(told)
 
     try:
-        picture = photos.read(Path(job.photos) / photo.file, job.max_megapixels)
+        path = Path(job.photos) / photo.file
+        picture = photos.read(path, job.max_megapixels)
+        if album.sha256(path) != photo.sha256:
+            raise BadPhoto("it has changed since the job began")
         for number, found in enumerate(_segments(job, photo, picture)):
             if isinstance(found, str):
                 refuse("mask", found)

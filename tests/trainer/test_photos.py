@@ -262,3 +262,13 @@ INSIDE = COLOURS[..., 1] > 100
 )
 def test_a_mask_is_told_by_alpha_or_brightness(save, image):
     np.testing.assert_array_equal(photos.read_mask(save("m.png", image)), INSIDE)
+
+
+def test_what_pillow_would_hand_to_another_program_is_no_photo(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    )
+
+    assert not photos.is_picture(tmp_path / "a.jpg")
+    with pytest.raises(BadPhoto, match="known format"):
+        photos.read(tmp_path / "a.jpg")

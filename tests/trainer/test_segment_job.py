@@ -338,6 +338,22 @@ def test_photos_that_have_changed_since_are_refused_by_name(album, tmp_path, cha
         work(photos=str(album), out=str(tmp_path / "real"))
 
 
+def test_a_photo_that_changes_while_the_job_runs_is_rejected(album, tmp_path):
+    job = segment.resolve(Job(photos=str(album), out=str(tmp_path / "real")), Path.cwd())
+    scanned = segment.scan(job)
+    segment.prepare(job, scanned)
+    cut_out(album / "car 1.png", 99)
+    (album / "car 2.png").unlink()
+
+    dones = [segment.run(job, task, Lease()) for task in segment.plan(job, scanned)]
+
+    segment.conclude(job, scanned, dones)
+    assert {row["photo"]: row["reason"] for row in listed(job)} == {
+        "car 1.png": "it has changed since the job began",
+        "car 2.png": "it cannot be read: No such file or directory",
+    }
+
+
 # --- masks ---------------------------------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ def preview(
         raise ValueError(f"{folder} has no samples yet")
     shown = _chosen(dataset, samples, seed)
     columns = _columns(shown[0])
-    wall = len(shown) > MOST_ROWS or len(columns) < 3
+    wall = len(shown) > MOST_ROWS or (len(columns) < 3 and shown[0].original is None)
     sheet = _wall(dataset, shown) if wall else _rows(dataset, shown, columns)
     small = sheet.resize((sheet.width // TWICE, sheet.height // TWICE), Image.Resampling.BOX)
     buffer = io.BytesIO()

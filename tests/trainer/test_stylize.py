@@ -21,6 +21,7 @@ from renderer.members import PASSES
 from renderer.shards import Dataset
 from tests.trainer.conftest import DOUBLES, Quiet
 from tests.trainer.datasets import make_dataset
+from tests.trainer.test_output import make, publish
 from trainer import atomic, output, start, stylize_task
 from trainer.data import Snapshot
 from trainer.jobs import stylize, train
@@ -226,6 +227,18 @@ def test_a_sheet_shows_every_view_beside_its_parent_s(cars, run, tmp_path):
     assert shown.original is not None and shown.original.key == shown.sample.key
     assert shown.original.tar.parent == cars
     assert _columns(shown) == [f"{what} {n}" for n in range(3) for what in ("original", "view")]
+
+
+def test_photos_without_cameras_are_stylized_too(run, tmp_path):
+    photos = tmp_path / "photos"
+    publish(photos, make(photos))
+
+    made = whole(job_of(photos, run, tmp_path))
+
+    assert verify(made.folder, 1).problems == []
+    assert made[0].views[0].rgba[3, 4].tolist() == [200, 90, 10, 255]
+    assert info(made.folder)["splits"] == info(photos)["splits"]
+    assert preview(made.folder, tmp_path / "sheet.png")[1] > 600  # rows, not a wall
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])

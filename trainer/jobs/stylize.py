@@ -303,7 +303,9 @@ def _made_of(dataset: Any, keys: Sequence[str]) -> tuple[list[Any], list[Any]]:
     wanted, note = set(keys), output.owner(dataset.folder) or {}
     shapes = {shape["key"]: shape for shape in note.get("shapes", ()) if shape["key"] in wanted}
     if len(shapes) < len(wanted):  # photos, and datasets without job.json: the samples know
-        shapes |= {s.key: {"key": s.key, **s.meta.get("shape", {})} for s in dataset}
+        for sample in dataset:
+            known = {"key": sample.key, "category": sample.key.partition("-")[0]}
+            shapes.setdefault(sample.key, {**known, **sample.meta.get("shape", {})})
     origins = note.get("origins") or [
         {
             "id": dataset.id,

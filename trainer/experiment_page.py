@@ -116,6 +116,10 @@ def _head(it: Experiment) -> Iterator[str]:
             '<p class="note">The real pictures of this experiment are renders that stand in for '
             "photos. What is told of them here is no evidence about real photos.</p>"
         )
+    for stage in it.stages.values():
+        if stage.state == "failed":
+            told = f"Stage {stage.name} failed: {stage.reason or 'farm status tells more'}"
+            yield f'<p class="note">{text(told)}</p>'
     lacking = [*it.unclear, *it.missing()]
     if lacking:
         items = "".join(f"<li>{text(line)}</li>" for line in lacking)

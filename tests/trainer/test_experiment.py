@@ -107,6 +107,14 @@ class TestReading:
         assert "@nothing: the pipeline has no such stage" in html
         assert Rows(html).find("exp 2", "original", "1")
 
+    def test_a_stage_that_failed_is_told_with_its_reason(self, tmp_path: Path) -> None:
+        folder = make_experiment(tmp_path / "x", seeds=1)
+        note = pipeline(folder)
+        note["stages"]["aist"] |= {"state": "failed", "reason": "no weights <here>"}
+        pipeline(folder, stages=note["stages"])
+
+        assert "Stage aist failed: no weights &lt;here&gt;" in make(folder).read_text()
+
     def test_a_pipeline_that_has_made_nothing_has_a_page(self, tmp_path: Path) -> None:
         folder = make_experiment(tmp_path / "x", seeds=1)
         note = pipeline(folder)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import urllib.request
 from pathlib import Path
 
 SITE = "download.pytorch.org"
@@ -13,6 +11,22 @@ DETECTORS = {
     "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
 }
 """torchvision's networks and the files of their COCO weights."""
+LABELS = tuple(
+    """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+    hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
+    bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis,
+    snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
+    tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple,
+    sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted
+    plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard, cell phone,
+    microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear,
+    hair drier, toothbrush
+    """.replace("\n    ", " ")
+    .strip()
+    .split(", ")
+)
+"""What COCO's things are called."""
 REACH_S = 3.0
 
 
@@ -35,6 +49,9 @@ def lacking(name: str) -> str:
 
 def within_reach(name: str) -> bool:
     """Whether the file is there, or the site it is fetched from answers."""
+    import socket
+    import urllib.request  # 30 ms, which reading a job can do without
+
     if hub_file(name).is_file() or urllib.request.getproxies().get("https"):
         return True  # whether a proxy lets it through is found out by fetching
     try:

@@ -39,6 +39,15 @@ def test_the_files_of_weights_are_called_as_torchvision_calls_them(name):
     assert chosen.url == f"https://{hub.SITE}/models/{hub.DETECTORS[name]}"
 
 
+@pytest.mark.parametrize("name", hub.DETECTORS)
+def test_the_words_are_cocos_own(name):
+    meta = torchvision.models.get_model_weights(name)["COCO_V1"].meta
+
+    assert [word for word in meta["categories"] if word not in ("N/A", "__background__")] == list(
+        hub.LABELS
+    )
+
+
 def test_weights_belong_where_torch_hub_looks_for_them(monkeypatch, tmp_path):
     for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))

@@ -289,6 +289,8 @@ def test_what_will_not_do_is_refused_by_name(album, tmp_path, monkeypatch, optio
         ({"size": 4}, "--size 4: from 8 to 4096"),
         ({"fill": 1.2}, "--fill 1.2: from 0 to 1"),
         ({"score": float("nan")}, "--score nan: from 0 to 1"),
+        ({"device": "gpu"}, "--device gpu: auto, cpu or cuda"),
+        ({"labels": "car,trukc"}, "--labels: 'trukc' is none of COCO's words; did you mean truck?"),
         ({"split": "50/50"}, "three shares that add up to 100"),
         ({"split": "50/40/20"}, "three shares that add up to 100"),
     ],

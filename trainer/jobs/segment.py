@@ -6,6 +6,7 @@ Only plain data at the top: the controller imports this file on machines that ha
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from trainer.hub import LABELS
 from trainer.jobs.train import absolute, has_torch, short
 from trainer.output import Failed, Shard
 
@@ -100,6 +102,13 @@ class Job:
         _within("--seed", self.seed, 0, 2**63 - 1)
         if self.shard_size != "auto":
             _within("--shard-size", self.shard_size, 1, 100_000)
+        if self.device.partition(":")[0] not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"--device {self.device}: auto, cpu or cuda is wanted")
+        for name in self.label_names:
+            if name not in LABELS:
+                near = difflib.get_close_matches(name, LABELS, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ", such as car or truck"
+                raise ValueError(f"--labels: {name!r} is none of COCO's words{meant}")
         shares(self.split)
 
     @property

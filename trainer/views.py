@@ -32,6 +32,8 @@ class Views:
     """Views in an example, drawn without replacement; 0: all, in order."""
     depth: float | None = None
     """Of the background in depth maps; None: examples have none."""
+    recolour: bool = False
+    """Whether each example is shown in colours of its own."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -50,6 +52,8 @@ class Views:
             "rgba": np.stack([self.reader.image(item, view) for view in seen]),
             "camera": self.cameras(index)[seen],
         }
+        if self.recolour:
+            example["rgba"] = recoloured(example["rgba"], rng)
         if self.depth is not None:
             scale = np.float32(self.reader.meta(item)["depth_scale"])
             stored = np.stack([self.reader.image(item, view, "depth") for view in seen])
@@ -72,6 +76,21 @@ class Views:
                 )
         matrices = torch.tensor([meta["world_to_camera"] for meta in metas], dtype=torch.float64)
         return np.asarray(quaternion_from_camera(matrices).float().numpy())
+
+
+def recoloured(rgba: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """[v, H, W, 4] the views of a shape in other paint and light, the same in all of them.
+
+    Channels change places; each has a contrast (c ** gamma, gamma 1/2 to 2) and a gain (0.4 to 1).
+    Alpha stays.
+    """
+    level = np.linspace(0, 1, 256)[:, None]
+    gamma, gain = 2 ** rng.uniform(-1, 1, 3), rng.uniform(0.4, 1, 3)
+    table = np.rint(255 * gain * level**gamma).astype(np.uint8)  # [256, 3]
+    out = rgba.copy()
+    for channel, before in enumerate(rng.permutation(3)):
+        out[..., channel] = table[:, channel][rgba[..., before]]
+    return out
 
 
 class Seen(NamedTuple):

@@ -169,3 +169,18 @@ class TestOntoGrid:
         row, column = divmod(int(onto_grid(image, 8).argmax()), 8)
 
         assert (row, column) == (1, 5)
+
+
+def test_other_colours_are_the_same_in_all_views_and_leave_outlines(snapshot: Snapshot) -> None:
+    plain = views_of(snapshot)
+    painted = dataclasses.replace(plain, recolour=True)
+
+    before = plain.get(0, np.random.default_rng(0))["rgba"]
+    one, again, other = (painted.get(0, np.random.default_rng(seed))["rgba"] for seed in (0, 0, 1))
+
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+    assert np.array_equal(one[..., 3], before[..., 3])
+    told: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+    for was, now in zip(before.reshape(-1, 4), one.reshape(-1, 4), strict=True):
+        told.setdefault(tuple(was[:3]), set()).add(tuple(now[:3]))
+    assert len(told) > 10 and all(len(colours) == 1 for colours in told.values())

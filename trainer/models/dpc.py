@@ -94,6 +94,8 @@ class Config:
     """Of the background in depth maps, diagonals; the nearer, the more the inside counts."""
     colour_weight: float = 0.0
     """Of the loss of coloured pictures; above 0 the points have colours."""
+    recolour: bool = False
+    """Show training shapes in other colours each time, so that none is known by its paint."""
     student_weight: float = 20.0
     """Of the loss of the student, which learns the winners' cameras."""
     lr: float = 1e-4
@@ -144,11 +146,12 @@ class Config:
 def tiny() -> Config:
     """Two cores, half an hour: pictures of 64 px, few points, depth beside outlines.
 
-    Blur begins wide: points that lie apart are drawn in by nothing else.
+    Blur begins wide: points that lie apart are drawn in by nothing else. Colours change: a few
+    hundred shapes are soon known by their paint.
     """
     return Config(
-        steps=5000, batch=8, image=64, voxels=48, points=2000, width=512, lr=5e-4, final_lr=0.05,
-        sigma_start=4.0, sigma_end=0.4, keep=0.25, depth_weight=4.0, max_depth=2.6,
+        steps=6000, batch=8, image=64, voxels=48, points=3000, width=512, lr=5e-4, final_lr=0.05,
+        sigma_start=4.0, sigma_end=0.4, keep=0.25, depth_weight=4.0, max_depth=2.6, recolour=True,
     )  # fmt: skip
 
 
@@ -341,6 +344,7 @@ def _views(config: Config, snapshot: Snapshot, items: Sequence[Item], train: boo
         items=items,
         chosen=config.views_per_step if train else 0,
         depth=config.max_depth if config.depth_weight else None,
+        recolour=config.recolour and train,
     )
 
 

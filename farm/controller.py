@@ -146,11 +146,13 @@ class Life:
 
     def tick(self, record: JobRecord, room: int) -> int:
         """Do what is due; tasks in this job's window. Raises what storage or the kind raised."""
-        if self._slow and self._slow.done():
+        finished = self._slow is not None and self._slow.done()
+        if self._slow and finished:
             slow, self._slow = self._slow, None
             slow.result()
         if record.state == SUBMITTED:
-            if self._slow is None:
+            # What has just finished may be the plan, and this record older than that.
+            if self._slow is None and not finished:
                 self._ready = False
                 self._slow = self.controller.planners.submit(self._plan)
             return 0

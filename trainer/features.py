@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer import backbones, blocks, weights
@@ -40,6 +41,8 @@ class Source:
     std: tuple[float, float, float]
     tensors: Mapping[str, Tensor]
     """As torchvision names them, or trainer.blocks."""
+    size: int = 0
+    """Side in pixels of the pictures it learned from, to which larger ones are made; 0: any."""
 
     @property
     def sha256(self) -> str:
@@ -109,6 +112,7 @@ def _of_run(folder: Path) -> Source:
         mean=run.config.mean,
         std=run.config.std,
         tensors=checkpoint.tensors(),
+        size=run.config.size,
     )
 
 
@@ -125,6 +129,7 @@ class Features(nn.Module):
     def __init__(self, of: Source):
         super().__init__()
         named = {_name(name): tensor for name, tensor in of.tensors.items()}
+        self.size = of.size
         first = named.get("stem.0.weight")
         if first is None or first.ndim != 4:
             raise ValueError(f"{of.told} has no first convolution; a ResNet-18 is wanted")
@@ -142,6 +147,8 @@ class Features(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.size and images.shape[-1] > self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="area")
         seen = ((images + 1) / 2 - self.mean) / self.std
         seen = seen.contiguous(memory_format=torch.channels_last)
         maps: Tensor = self.layers(seen)

@@ -296,7 +296,8 @@ def _tell(options: argparse.Namespace, ways: list[str], rounds: list[dict[str, A
 def _has_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 0)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # Others compute it through fp32, slowly.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 if __name__ == "__main__":

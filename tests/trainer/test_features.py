@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from safetensors.torch import save_file
 
@@ -74,7 +75,9 @@ def test_come_from_a_rotnet_s_run(tmp_path, quiet):
 
     assert of.told == "resnet18 of the rotnet run run, step 1"
     assert (of.mean, of.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    assert Features(of)(torch.zeros(1, 3, 32, 32)).shape[1] == 512
+    phi, large = Features(of), torch.rand(1, 3, 64, 64)
+    assert phi(large).shape == (1, 512, 4, 4)  # at 32 px, which it learned from; no pooling
+    torch.testing.assert_close(phi(large), phi(F.avg_pool2d(large, 2)))
     assert features.told(of)["sha256"] == of.sha256[:16]
 
 

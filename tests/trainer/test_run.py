@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farm import machine
 from tests.trainer.datasets import make_dataset
 from trainer import models, start
 from trainer.data import Snapshot
@@ -185,7 +186,8 @@ def test_a_run_says_what_was_trained_with_what(job, snapshot, quiet):
     assert about["facts"]["categories"] == ["cars", "chairs"]
     assert about["parameters"] > 900
     (begun,) = about["starts"]
-    assert begun["device"] == "cpu" and begun["threads"] == 1 and begun["precision"] == "fp32"
+    assert begun["device"] == machine.processor()
+    assert begun["threads"] == 1 and begun["precision"] == "fp32"
     assert {"torch", "torchvision", "numpy", "python"} <= set(begun["versions"])
 
 

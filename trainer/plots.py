@@ -80,6 +80,7 @@ def curves(
     name: str,
     percent: bool = False,
     log: bool = False,
+    beside: Mapping[str, float] | None = None,
 ) -> Path:
     """A metric over the steps of a run, a line for each split.
 
@@ -88,10 +89,15 @@ def curves(
              A split has the same colour in all pictures
     percent  values are shares, shown as %
     log      a logarithmic axis
+    beside   "chance" -> a value that does not change: a dashed line
     """
 
     def draw(figure: Figure, paper: Paper) -> None:
         axes = figure.add_subplot()
+        dashes = iter(((4, 3), (1, 2), (6, 2, 1, 2)))
+        for label, value in (beside or {}).items():
+            line = (0, next(dashes, (4, 3)))
+            axes.axhline(value, color=paper.soft, linestyle=line, label=label, zorder=1)
         others = iter(_colours(len(SPLITS)))
         for split, (steps, values) in splits.items():
             x, y = np.asarray(steps, float), np.asarray(values, float)
@@ -104,7 +110,8 @@ def curves(
                 axes.plot(x, y, color=colour, label=split, marker=marker)
         if log:
             axes.set_yscale("log")
-        _finish(axes, x_name="step", y_name=name, percent=percent, legend=set(splits) != {"train"})
+        more = set(splits) != {"train"} or bool(beside)
+        _finish(axes, x_name="step", y_name=name, percent=percent, legend=more)
 
     return _save(path, (300, 200), draw)
 

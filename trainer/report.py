@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
 FIRST = ("loss", "lr", "images_per_s")
 SHEETS = 6
+BESIDE = ("chance", "constant", "nearest", "random")
+"""What a metric's name ends in that another one is compared with."""
 UNITS = {"lr": "learning rate", "images_per_s": "images / s"}
 
 
@@ -206,9 +208,12 @@ def _curves(target: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield '<p class="soft">No step of training is on record yet.</p>'
         return
     yield "<h2>Training</h2>"
+    beside = _beside(found)
     order = sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     pictures = []
     for name in order:
+        if any(name == f"{of}_{label}" for of, some in beside.items() for label in some):
+            continue
         every = np.array([v for _, values in found[name].values() for v in values], float)
         finite = every[np.isfinite(every)]
         steep = len(finite) > 1 and finite.min() > 0 and finite.max() / finite.min() > 100
@@ -217,9 +222,23 @@ def _curves(target: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             found[name],
             name=UNITS.get(name, words(name)),
             log=bool(steep) and name not in ("lr", "images_per_s"),
+            beside=beside.get(name),
         )
         pictures.append(figure(target, str(path.relative_to(target))))
     yield cards(pictures)
+
+
+def _beside(
+    found: Mapping[str, Mapping[str, tuple[list[float], list[float]]]],
+) -> dict[str, dict[str, float]]:
+    """ "accuracy" -> {"chance": 0.1}: numbers that stay what they are, in another one's picture."""
+    beside: dict[str, dict[str, float]] = {}
+    for name, splits in found.items():
+        of, _, label = name.rpartition("_")
+        values = {value for _, series in splits.values() for value in series}
+        if label in BESIDE and of in found and len(values) == 1:
+            beside.setdefault(of, {})[label] = values.pop()
+    return beside
 
 
 def _samples(run: Run, target: Path) -> Iterator[str]:

@@ -40,6 +40,7 @@ def every_picture(folder: Path) -> list[Path]:
             {"train": (steps, np.exp(values)), "val": ([9], [2.0])},
             name="loss",
             log=True,
+            beside={"chance": 1.5, "nearest": 1.2},
         ),
         plots.lines(
             folder / "lines.png", [1, 2, 4], {"a": [0.1, 0.2, 0.4], "b": [0.3, 0.3, 0.3]},

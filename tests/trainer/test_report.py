@@ -242,6 +242,24 @@ def test_a_number_that_was_none_leaves_a_gap(run: Path) -> None:
 # --- evaluations ----------------------------------------------------------------------------------
 
 
+def test_what_a_number_is_compared_with_is_in_its_own_picture(run: Path) -> None:
+    def measured(step: int, **values: float) -> str:
+        return json.dumps({"step": step, "split": "val", **values}) + "\n"
+
+    lines = [
+        measured(1, accuracy=0.1, accuracy_chance=0.25, cover_nearest=1.0, loss_random=3.0),
+        measured(2, accuracy=0.4, accuracy_chance=0.25, cover_nearest=1.0, loss=2.0),
+        measured(3, loss=2.0, loss_random=4.0),
+    ]
+    (run / "metrics.jsonl").write_text("".join(lines))
+
+    page = make(run).read_text()
+
+    shown = set(re.findall(r"curves/(\w+)\.png", page))
+    # What another is compared with does not change, and there is that other.
+    assert shown == {"accuracy", "cover_nearest", "loss", "loss_random"}
+
+
 def test_an_evaluation_s_tables_and_the_model_s_own_pictures_are_shown(made: Path) -> None:
     seen = Seen(made)
 

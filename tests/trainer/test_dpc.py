@@ -151,6 +151,16 @@ class TestNetwork:
             assert float(layer.weight.std()) == pytest.approx(0.8796 * std, rel=0.04)
             assert not layer.bias.any()
 
+    def test_first_clouds_are_as_wide_as_they_are_asked_to_be(self) -> None:
+        pictures = torch.rand(5, 1, 3, 32, 32)
+        wide, narrow = (
+            network_of(dataclasses.replace(TINY, points=3000, spread=spread))(pictures).points
+            for spread in (1.0, 0.25)
+        )
+
+        ends = torch.atanh(2 * wide.detach()).std(), torch.atanh(2 * narrow.detach()).std()
+        assert float(ends[1] / ends[0]) == pytest.approx(0.25, rel=1e-3)
+
     def test_the_shape_comes_from_the_first_view_and_a_camera_from_each(self) -> None:
         network = network_of(BLIND)
         pictures = torch.rand(2, 3, 3, 32, 32)

@@ -106,6 +106,9 @@ class Config:
     """L2 on weights, not on biases, through Adam's gradient."""
     width: int = 1024
     """Of the fully connected layers."""
+    spread: float = 1.0
+    """Of the first clouds, of what was published: a point that begins far from the shape, where no
+    gradient reaches it, stays there."""
 
     def __post_init__(self) -> None:
         positive = ("steps", "batch", "points", "views_per_step", "candidates", "width")
@@ -116,6 +119,8 @@ class Config:
             raise ValueError(f"image is {self.image}; it must be a power of two, at least 16")
         if self.voxels < 8:
             raise ValueError(f"voxels is {self.voxels}; it must be at least 8")
+        if not self.spread > 0:
+            raise ValueError(f"spread is {self.spread}; it must be above 0")
         if not 0 < self.keep <= 1:
             raise ValueError(f"keep is {self.keep}; it is a share: above 0, at most 1")
         if min(self.sigma_start, self.sigma_end) <= 0:
@@ -208,7 +213,7 @@ class Network(nn.Module):
         self.convs = nn.Sequential(*layers)
         self.shared = nn.Sequential(_full(channels[-1] * 16, width), _full(width, width))
         self.shape = _full(width, width)
-        self.points = _head(width, 3 * config.points)
+        self.points = _head(width, 3 * config.points, config.spread)
         self.scale = _head(width, 1)
         self.colours = _head(width, 3 * config.points) if config.colour_weight else None
         self.trunk: nn.Module | None = None
@@ -255,9 +260,9 @@ def _branch(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(_full(inputs, 32), _full(32, 32), _linear(32, outputs))
 
 
-def _head(inputs: int, outputs: int) -> nn.Module:
-    """A layer that starts small: 0.025, as published for a width of 1024."""
-    return _drawn(nn.Linear(inputs, outputs), 0.025 * math.sqrt(1024 / inputs))
+def _head(inputs: int, outputs: int, spread: float = 1.0) -> nn.Module:
+    """A layer that starts small: 0.025, as published for a width of 1024, times the spread."""
+    return _drawn(nn.Linear(inputs, outputs), 0.025 * spread * math.sqrt(1024 / inputs))
 
 
 def _started(layer: nn.Module, inputs: int) -> nn.Module:

@@ -513,7 +513,7 @@ def _json(it: Experiment, sheets: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         ],
         "datasets": {s.name: s.dataset for s in it.stages.values() if s.dataset},
         "stages": {
-            s.name: {"kind": s.kind, "state": s.state, "product": str(s.product)}
+            s.name: {"kind": s.kind, "state": s.state, "product": short(s.product)}
             for s in it.stages.values()
         },
         "missing": [*it.unclear, *it.missing()],

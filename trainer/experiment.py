@@ -36,7 +36,10 @@ SHAPE = ("precision", "coverage", "chamfer", "accuracy", "median_deg")
 """What the table of experiments and test sets has ..."""
 MASK = ("mask_error", "mask_error_median", "mask_iou")
 """... and that of masks."""
-STYLE = ("plain_told", "stylized_told", "outlines_told", "mask_xor", "changed")
+STYLE = (
+    "plain_told", "stylized_told", "outlines_told", "plain_inside_told", "stylized_inside_told",
+    "mask_xor", "changed",
+)  # fmt: skip
 """What is told of a style's run: trainer.models.aist."""
 
 

@@ -559,7 +559,8 @@ def told_apart(
     config: Config, network: AIST, snapshot: Snapshot, x: Seen, y: Seen, tools: Tools
 ) -> dict[str, Any]:
     """Accuracies on the split of classifiers that learned from train: plain renders against real
-    pictures, stylized ones against real, and white outlines against outlines."""
+    pictures, stylized ones against real, white outlines against outlines, and pieces from inside
+    the shapes."""
     known = [
         looked(config, network, Views(of, "train", config.size), name, MOST, tools)
         for of, name in zip(sides(snapshot), "xy", strict=True)
@@ -582,6 +583,34 @@ def told_apart(
         found[name] = realism.accuracy(
             realism.Kinds(real=real[0][:, channels], made=of[0][:, channels]),
             realism.Kinds(real=real[1][:, channels], made=of[1][:, channels]),
+            steps=config.realism_steps,
+            progress=lambda: tools.progress(done=0, total=0),
+        )
+    return found | inside(config, real, plain, made, tools)
+
+
+def inside(
+    config: Config,
+    real: tuple[Tensor, Tensor],
+    plain: tuple[Tensor, Tensor],
+    made: tuple[Tensor, Tensor],
+    tools: Tools,
+) -> dict[str, float]:
+    """The same of pieces from inside the shapes, where no outline helps; each is train and test.
+
+    Nothing where a side has no shape large enough.
+    """
+    known = [realism.pieces(some[:, :3], some[:, 3]) for some in real]
+    found = {}
+    for name, of in (("plain_inside_told", plain), ("stylized_inside_told", made)):
+        asked = [
+            realism.pieces(some[:, :3], was[:, 3]) for some, was in zip(of, plain, strict=True)
+        ]
+        if min(map(len, (*known, *asked))) < 2:
+            return {}
+        found[name] = realism.accuracy(
+            realism.Kinds(real=known[0], made=asked[0]),
+            realism.Kinds(real=known[1], made=asked[1]),
             steps=config.realism_steps,
             progress=lambda: tools.progress(done=0, total=0),
         )

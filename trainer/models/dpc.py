@@ -151,12 +151,12 @@ class Config:
 def tiny() -> Config:
     """Two cores, half an hour: pictures of 64 px, few points, depth beside outlines.
 
-    Blur begins wide: points that lie apart are drawn in by nothing else. Colours change: a few
-    hundred shapes are soon known by their paint.
+    Blur begins wide: points that lie apart are drawn in by nothing else. Clouds begin small and
+    with few points: others are pushed out of thin shapes, and no gradient brings them back.
     """
     return Config(
         steps=6000, batch=8, image=64, voxels=48, points=3000, width=512, lr=5e-4, final_lr=0.05,
-        sigma_start=4.0, sigma_end=0.4, keep=0.25, depth_weight=4.0, max_depth=2.6, recolour=True,
+        sigma_start=4.0, sigma_end=0.4, keep=0.05, depth_weight=4.0, max_depth=2.6, spread=0.15,
     )  # fmt: skip
 
 

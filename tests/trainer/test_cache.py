@@ -269,7 +269,7 @@ class TestPlace:
     @pytest.mark.parametrize(
         ("path", "kind"),
         [
-            ("/root/.cache", "ext4"),
+            ("/var/cache", "ext4"),
             ("/home/ada/.cache", "nfs4"),
             ("/homeless", "ext4"),
             ("/home/scratch/cache", "xfs"),

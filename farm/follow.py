@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
 from farm import kinds, local
-from farm.records import ACTIVE, DONE, INTERRUPTED, RUNNING, SUBMITTED, View
+from farm.pipelines import PipelineView
+from farm.records import (
+    ACTIVE,
+    DONE,
+    INTERRUPTED,
+    RUNNING,
+    SUBMITTED,
+    View,
+    WorkerRecord,
+)
 from farm.settings import Settings
 from farm.store import Store
 from farm.watch import Watch
@@ -22,6 +33,7 @@ from farm.words import typed
 
 POLL_S = 0.4
 RECONNECT_S = 3.0  # a Redis away for longer may be a farm that ended: start it again
+Seen = TypeVar("Seen", View, PipelineView)
 STOPPED = "farm: interrupted; the same line goes on from here"
 
 
@@ -60,7 +72,8 @@ def follow(
     """Wait until a job rests; the exit code. Prints its summary, or one line of why not."""
     began = time.monotonic()
     with Watch() as watch:
-        view = _watch(settings, store, job, interrupt, watch)
+        show = functools.partial(_show, watch)
+        view = until_it_rests(settings, store, lambda: store.view(job), show, interrupt)
         if interrupt.asked:
             watch.say("stopping: workers hand back what they hold")
             _interrupt(settings, store, job, watch)
@@ -77,22 +90,29 @@ def follow(
     return _end(settings, store, kind, view, as_json, was, time.monotonic() - began)
 
 
-def _watch(
-    settings: Settings, store: Store, job: str, interrupt: Interrupt, watch: Watch
-) -> View | None:
-    """The job when it rests; None if it is on record no more."""
+def until_it_rests(
+    settings: Settings,
+    store: Store,
+    look: Callable[[], Seen | None],
+    show: Callable[[Seen, list[WorkerRecord]], None],
+    interrupt: Interrupt,
+) -> Seen | None:
+    """What is followed, when it rests or when Ctrl-C was asked (None); None if it is forgotten.
+
+    A private farm that has ended, or whose Redis is away for long, is started again.
+
+    look  how it stands; None: it is on record no more
+    show  is told of each look, and who works
+    """
     answered = time.monotonic()
     while True:
         try:
-            view = store.view(job)
+            view = look()
             if view is None:
                 return None
             workers = store.workers(settings.worker_dead_s)
             answered = time.monotonic()
-            if view.record.fault == "use":
-                watch.clear()
-            else:  # why it stopped is told in one line, at the end
-                watch.show([replace(view, record=replace(view.record, reason=""))], workers)
+            show(view, workers)
             if view.record.state not in ACTIVE:
                 return view
             if settings.private and not local.running(settings):
@@ -103,6 +123,13 @@ def _watch(
         if interrupt.asked:
             return None
         time.sleep(POLL_S)
+
+
+def _show(watch: Watch, view: View, workers: list[WorkerRecord]) -> None:
+    if view.record.fault == "use":
+        watch.clear()
+    else:  # why it stopped is told in one line, at the end
+        watch.show([replace(view, record=replace(view.record, reason=""))], workers)
 
 
 def _interrupt(settings: Settings, store: Store, job: str, watch: Watch) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from farm import local
 from farm.conductor import FILE
-from farm.follow import POLL_S, RECONNECT_S, STOPPED, Interrupt
+from farm.follow import STOPPED, Interrupt, until_it_rests
 from farm.graph import changes, graph, plain
 from farm.pipelines import BLOCKED, Pipelines, PipelineView
 from farm.records import DONE, FAILED, INTERRUPTED, RUNNING, SUBMITTED, WorkerRecord
@@ -44,7 +44,9 @@ def follow(
     """
     pipelines, began = Pipelines(store), time.monotonic()
     with Watch() as watch:
-        view = _watch(settings, pipelines, name, interrupt, watch)
+        view = until_it_rests(
+            settings, store, lambda: pipelines.view(name, progress=True), shower(watch), interrupt
+        )
         if interrupt.asked:
             watch.say("stopping: workers hand back what they hold")
             _interrupt(settings, pipelines, name)
@@ -82,32 +84,18 @@ def live(view: PipelineView, workers: Sequence[WorkerRecord]) -> RenderableType:
     return picture(view, workers, shutil.get_terminal_size().lines - AROUND)
 
 
-def _watch(
-    settings: Settings, pipelines: Pipelines, name: str, interrupt: Interrupt, watch: Watch
-) -> PipelineView | None:
-    """The pipeline when it rests; None if it is on record no more."""
-    store, answered, before = pipelines.store, time.monotonic(), None
-    while True:
-        try:
-            view = pipelines.view(name, progress=True)
-            if view is None:
-                return None
-            workers = store.workers(settings.worker_dead_s)
-            answered = time.monotonic()
-            for line in changes(before, view):
-                watch.say(line)
-            before = view
-            watch.draw(lambda v=view, w=workers: live(v, w), plain(view))  # type: ignore[misc]
-            if not view.record.active:
-                return view
-            if settings.private and not local.running(settings):
-                local.open_store(settings)
-        except redis.RedisError:
-            if settings.private and time.monotonic() - answered > RECONNECT_S:
-                local.open_store(settings)
-        if interrupt.asked:
-            return None
-        time.sleep(POLL_S)
+def shower(watch: Watch) -> Callable[[PipelineView, list[WorkerRecord]], None]:
+    """Tells what changed since the last look, and draws the graph."""
+    before: PipelineView | None = None
+
+    def show(view: PipelineView, workers: list[WorkerRecord]) -> None:
+        nonlocal before
+        for line in changes(before, view):
+            watch.say(line)
+        before = view
+        watch.draw(lambda: live(view, workers), plain(view))
+
+    return show
 
 
 def _interrupt(settings: Settings, pipelines: Pipelines, name: str) -> None:

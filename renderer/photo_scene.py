@@ -150,14 +150,21 @@ def frame(vertices: Array, camera: Camera, size: int) -> tuple[Array, Array]:
     intrinsic = intrinsics((size, size), camera.focal_mm, SENSOR_MM)
     distance = 2.0
     for _ in range(6):  # the share is nearly inverse to the distance: a few steps are exact enough
-        matrix = _seen_from(camera, distance)
+        matrix = _aimed(vertices, camera, distance, intrinsic, size)
         low, high = _box(vertices, matrix, intrinsic)
         distance = max(0.8, distance * float((high - low).max()) / size / camera.fill)
+    return _aimed(vertices, camera, distance, intrinsic, size), intrinsic
+
+
+def _aimed(vertices: Array, camera: Camera, distance: float, intrinsic: Array, size: int) -> Array:
+    """World to camera [4, 4] from a distance, turned until the shape lies where it was drawn."""
     matrix = _seen_from(camera, distance)
-    low, high = _box(vertices, matrix, intrinsic)
-    free = np.maximum(0.0, size - (high - low)) / 2
-    shift = (low + high) / 2 - (size / 2 + np.array(camera.offset) * free)
-    return _turned(*(np.arctan(shift / intrinsic[0, 0]))) @ matrix, intrinsic
+    for _ in range(3):  # a turn changes the perspective a little, and so where the middle is
+        low, high = _box(vertices, matrix, intrinsic)
+        free = np.maximum(0.0, size - (high - low)) / 2
+        shift = (low + high) / 2 - (size / 2 + np.array(camera.offset) * free)
+        matrix = _turned(*np.arctan(shift / intrinsic[0, 0])) @ matrix
+    return matrix
 
 
 def _seen_from(camera: Camera, distance: float) -> Array:

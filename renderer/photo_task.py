@@ -18,8 +18,7 @@ from renderer.jobs.photos import Done, Failed, Job, Task
 from renderer.members import encode_image
 from renderer.photo_folder import MASKS, PHOTOS, VERSION, done, truth_path
 from renderer.photo_scene import draw_scene
-from renderer.shapes import digest
-from renderer.shapes.health import inspect
+from renderer.sample import check_file
 from renderer.shapes.references import roots_of
 from renderer.shapes.shape import Shape
 from renderer.shard_task import warm_session
@@ -111,13 +110,7 @@ def _load(shape: Shape) -> Any:
     if shape.problem:
         raise BadInput(shape.problem)
     path = Path(shape.path)
-    try:
-        if digest(path) != shape.sha256:
-            raise ItemFailed("environment", "its files have changed since the job was planned")
-    except OSError as error:
-        raise ItemFailed("environment", f"cannot be read: {error.strerror or error}") from error
-    if problems := inspect(path).problems:
-        raise BadInput("; ".join(problems))
+    check_file(path, shape)
     return warm_session().shape(path, shape.up, roots_of(path))
 
 

@@ -68,7 +68,7 @@ def make_sample(
     layout = recipe.layout(shape)
     if made is not None and len(made.meta["views"]) >= recipe.views:
         return _assemble(shape, recipe, made.meta["normalization"], *_taken(made, recipe))
-    _check_file(path, shape)
+    check_file(path, shape)
     with session().shape(path, shape.up, roots_of(path)) as loaded:
         normalization = asdict(loaded.normalization)
         arrays: dict[str, Array] = {}
@@ -89,7 +89,8 @@ def make_sample(
     return _assemble(shape, recipe, normalization, arrays, encoded, metas)
 
 
-def _check_file(path: Path, shape: Shape) -> None:
+def check_file(path: Path, shape: Shape) -> None:
+    """Raise BadInput for a broken file, ItemFailed for one that changed since it was planned."""
     try:
         if digest(path) != shape.sha256:
             raise ItemFailed("environment", "its files have changed since the job was planned")

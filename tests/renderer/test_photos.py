@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from renderer import shapes as sources
@@ -70,6 +70,7 @@ def test_a_scene_follows_from_seed_and_number_alone(seed: int, number: int) -> N
 
 
 @settings(max_examples=60, deadline=None)
+@example(number=516)
 @given(number=st.integers(0, 10**6))
 def test_the_shape_fills_the_share_that_was_drawn_and_lies_where_it_was(number: int) -> None:
     camera = dataclasses.replace(draw_scene(3, number).camera, offset=(0.0, 0.0))

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from renderer.camera import SENSOR_MM, Viewpoint, intrinsics, project, world_to_camera
 
@@ -23,6 +24,7 @@ Color = tuple[float, float, float]
 # What a stream of random numbers is for; 1 to 4 are renderer.layout's.
 SCENE, SENSOR = 5, 6
 
+NEAREST, FARTHEST = 0.8, 20.0  # of a camera; a diagonal is 1
 GROUNDS = ("asphalt", "concrete", "gravel", "grass", "sand", "paving")
 PAINTS: tuple[tuple[float, Color], ...] = (  # shares of new cars' colours, roughly
     (0.22, (0.80, 0.80, 0.78)), (0.17, (0.02, 0.02, 0.022)), (0.15, (0.20, 0.21, 0.22)),
@@ -145,14 +147,18 @@ def draw_scene(seed: int, number: int) -> PhotoScene:
 def frame(vertices: Array, camera: Camera, size: int) -> tuple[Array, Array]:
     """World to camera [4, 4] and intrinsics [3, 3] that show vertices [V, 3] as the camera wants.
 
-    The distance follows from how much of the picture the shape is to fill.
+    The distance follows from how much of the picture the shape is to fill, but is never below
+    NEAREST: closer, a wide lens shows more of its own perspective than of the shape.
     """
     intrinsic = intrinsics((size, size), camera.focal_mm, SENSOR_MM)
-    distance = 2.0
-    for _ in range(6):  # the share is nearly inverse to the distance: a few steps are exact enough
-        matrix = _aimed(vertices, camera, distance, intrinsic, size)
-        low, high = _box(vertices, matrix, intrinsic)
-        distance = max(0.8, distance * float((high - low).max()) / size / camera.fill)
+
+    def excess(distance: float) -> float:  # grows with the distance, nearly along a line
+        low, high = _box(vertices, _aimed(vertices, camera, distance, intrinsic, size), intrinsic)
+        return size / float((high - low).max()) - 1 / camera.fill
+
+    distance = NEAREST
+    if excess(NEAREST) < 0:
+        distance = float(brentq(excess, NEAREST, FARTHEST, xtol=1e-4))
     return _aimed(vertices, camera, distance, intrinsic, size), intrinsic
 
 

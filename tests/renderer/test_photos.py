@@ -22,7 +22,7 @@ from renderer import storage
 from renderer.camera import project
 from renderer.darkroom import develop
 from renderer.jobs import photos
-from renderer.photo_scene import Sensor, draw_scene, frame
+from renderer.photo_scene import NEAREST, Sensor, draw_scene, frame
 from tests.renderer.conftest import figure
 
 REPO = Path(__file__).parents[2]
@@ -71,6 +71,8 @@ def test_a_scene_follows_from_seed_and_number_alone(seed: int, number: int) -> N
 
 @settings(max_examples=60, deadline=None)
 @example(number=516)
+@example(number=19522)  # where nearer and larger were once stepped past each other
+@example(number=34657)  # as near as a camera may come
 @given(number=st.integers(0, 10**6))
 def test_the_shape_fills_the_share_that_was_drawn_and_lies_where_it_was(number: int) -> None:
     camera = dataclasses.replace(draw_scene(3, number).camera, offset=(0.0, 0.0))
@@ -80,7 +82,11 @@ def test_the_shape_fills_the_share_that_was_drawn_and_lies_where_it_was(number: 
     low, high = pixels.min(axis=0), pixels.max(axis=0)
 
     assert (depth > 0).all()
-    assert float((high - low).max()) / 320 == pytest.approx(camera.fill, rel=0.12)
+    filled = float((high - low).max()) / 320
+    if np.linalg.norm(matrix[:3, 3]) > NEAREST + 1e-6:  # turns about the camera leave its distance
+        assert filled == pytest.approx(camera.fill, rel=2e-3)
+    else:
+        assert filled <= camera.fill
     assert (low + high) / 2 == pytest.approx([160, 160], abs=12)
     assert matrix[:3, :3] @ matrix[:3, :3].T == pytest.approx(np.eye(3), abs=1e-12)
 

@@ -78,9 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     if words and words[0] == "--version":
-        from importlib.metadata import version
+        from farm.version import version
 
-        print(f"farm {version('shapefarm')}")
+        print(f"farm {version()}")
         return DONE
     from farm.commands import commands
 

@@ -16,7 +16,6 @@ import threading
 import time
 import warnings
 from collections import deque
-from importlib.metadata import version
 from typing import Any
 
 import redis
@@ -31,6 +30,7 @@ from farm.child import die_with_parent
 from farm.records import WorkerRecord
 from farm.settings import Settings
 from farm.store import Store, connect
+from farm.version import version
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Heart(threading.Thread):
             "role": runner.role,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "version": version("shapefarm"),
+            "version": version(),
             "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "started": time.time(),
         }

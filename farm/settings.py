@@ -59,6 +59,10 @@ class Settings:
     """A child that has grown past this is replaced before its next task."""
     flower_port: int = 5555
     """Where `farm up` serves Flower, on 127.0.0.1."""
+    dashboard_port: int = 5556
+    """Where `farm dashboard` listens, on 127.0.0.1."""
+    web_password_file: Path | None = None
+    """File of mode 0600 with the password of the pages; $FARM_HOME/web/password without it."""
 
     @property
     def private(self) -> bool:

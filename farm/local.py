@@ -56,7 +56,7 @@ def open_store(settings: Settings) -> Store:
             store.client.ping()
         except redis.RedisError as error:
             raise BrokerFailed(
-                _without_password(str(settings.broker_url)),
+                str(settings.broker_url),
                 _line(error),
                 "check FARM_BROKER_URL and that it runs",
             ) from None
@@ -178,11 +178,6 @@ def _lock(settings: Settings) -> Iterator[None]:
 
 def _line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 # the supervisor

@@ -36,9 +36,6 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # What can be told a worker from afar includes "stop": the farm says it through its own
-        # records, and whoever may write messages to Celery need not be able to.
-        worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_transport_options={
@@ -50,6 +47,18 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def send(app: Celery, role: str, job: str, task: str, **options: Any) -> None:
-    """Put one task's message into its role's queue. Raises kombu's OperationalError."""
-    app.send_task(TASK, args=[job, task], queue=role, ignore_result=True, **options)
+def shown(kind: str, job: str) -> str:
+    """What a job's messages are called by Celery's events, and so in Flower.
+
+    One name for a whole job: Flower keeps counts for every name it has met, for ever. Which task
+    it is, its arguments tell.
+    """
+    return f"{kind} {job}"
+
+
+def send(app: Celery, role: str, job: str, task: str, name: str | None, **options: Any) -> None:
+    """Put one task's message into its role's queue; `name` is what it is called by events.
+
+    Raises kombu's OperationalError.
+    """
+    app.send_task(TASK, args=[job, task], queue=role, ignore_result=True, shadow=name, **options)

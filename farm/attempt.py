@@ -21,11 +21,13 @@ import redis
 
 from farm import kinds
 from farm.errors import ProgramFailed
+from farm.log_line import ERROR
 from farm.machine import memory_mb
 from farm.program import Program
 from farm.records import ItemFailure
 from farm.settings import Settings
 from farm.store import MOST_STRIKES, Store
+from farm.task_log import TaskLog
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class Runner:
             return "stopped"
         finally:
             self.now = Now()
+            attempt.log.close(tell=not attempt.done)
             _patiently(lambda: self.store.release(job, task, self.name, token, avoid=avoid))
 
     def program(self, package: str) -> Program:
@@ -173,10 +176,16 @@ class Attempt:
         self.kind, self.job, self.name, self.token = kind, job, name, token
         self.job_value, self.task_value = json.loads(job_json), json.loads(task_json)
         self.units = kind.module.units(kind.read_job(job_json), kind.read_task(task_json))
-        self.log = log_path(self.settings, job, name)
+        self.log = TaskLog(
+            log_path(self.settings, job, name),
+            runner.name,
+            lambda lines, keep: self.store.log(job, name, lines, keep),
+        )
         self._renewed = time.monotonic()
         self._live: dict[str, int] = {}
         self._program: Program | None = None
+        self.done = False
+        """Whether its product is on record: its live log is on its way out."""
 
     def until_done(self) -> bool:
         """Try until the task is committed (False) or should go to another worker (True)."""
@@ -233,7 +242,7 @@ class Attempt:
                         self._commit(event["done"])
                         return None
                     case "retry":
-                        program.note("asks for another try")
+                        self.log.note("asks for another try")
                         self.runner.drop()
                         return failed
                     case "lost":
@@ -241,8 +250,9 @@ class Attempt:
                     case "error":
                         return [*failed, self._error(event)]
                 self.runner.now.item = said or item or ""
+                self.log.item = item or ""
         except ProgramFailed as death:
-            self._note(f"{item or 'no item'}: {death}")
+            self.log.note(f"{item or 'no item'}: {death}")
             failure = self._failed(item or self.name, death.failure_class, death.reason)
             self.runner.drop()
             self._bury_if_final(failure, stop=False)
@@ -253,7 +263,7 @@ class Attempt:
         program = self.runner.program(self.kind.program)
         fresh = program.pid != self.runner.ready
         program.log_to(self.log)
-        program.note(f"{self.name} on {self.runner.name}, child {program.pid}")
+        self.log.note(f"{self.name} on {self.runner.name}, child {program.pid}")
         if fresh:
             deadline = time.monotonic() + self.settings.start_timeout_s
             while program.receive(POLL_S) is None:  # its first event is "ready"
@@ -268,6 +278,7 @@ class Attempt:
         while True:
             event = program.receive(POLL_S)
             self._renew()
+            self.log.flush()
             if event is not None:
                 return event
             rss = program.rss_mb()
@@ -317,13 +328,16 @@ class Attempt:
 
     def _commit(self, value: Any) -> None:
         done = self.kind.read_done(json.dumps(value))
-        self._note("done")
+        self.log.note("done")
+        if self.log.sent or done.failed:
+            self.log.flush(at_once=True)
         made = made_units(self.units, done)
         _patiently(
             lambda: self.store.commit(
                 self.job, self.name, self.runner.name, self.token, kinds.canonical(done), made
             )
         )
+        self.done = True
         listed = listed_failures(done, self.name)
         if listed:
             _patiently(lambda: self.store.list_failures(self.job, listed))
@@ -352,7 +366,7 @@ class Attempt:
             worker=self.runner.name,
             tail=tail[-2000:],
         )
-        self._note(f"{item} failed as {cls}: {reason}")
+        self.log.add(f"{item} failed as {cls}: {reason}", ERROR)
         return self.store.failed(self.job, failure, kind=self.kind.name, most=self.settings.tries)
 
     def _error(self, event: dict[str, Any]) -> ItemFailure:
@@ -381,14 +395,10 @@ class Attempt:
             self.store.turn(self.job, "failed", "running", reason=failure.reason)
         raise Stopped
 
-    def _note(self, line: str) -> None:
-        if self._program:
-            self._program.note(line)
-
 
 def log_path(settings: Settings, job: str, task: str) -> Path:
     """Where the log of a task lies, on the machine that ran it."""
-    return settings.logs / job / f"{task}.log"
+    return settings.task_logs / job / f"{task}.log"
 
 
 def made_units(units: dict[str, int], done: Any) -> dict[str, int]:

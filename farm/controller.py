@@ -12,7 +12,6 @@ import math
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -26,11 +25,12 @@ import redis
 
 from farm import kinds
 from farm.address import redis_url
-from farm.app import make_app, send
+from farm.app import make_app, send, shown
 from farm.attempt import listed_failures, made_units
 from farm.child import die_with_parent, told
 from farm.conductor import Conductor
 from farm.errors import FarmBusy
+from farm.own_log import configure
 from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
 from farm.settings import Settings
@@ -253,7 +253,7 @@ class Life:
             return used
         names = self.store.dispatch(self.id, room - used)
         for name in names:
-            send(self.controller.app, self.kind.role, self.id, name)
+            send(self.controller.app, self.kind.role, self.id, name, shown(record.kind, self.id))
             self.controller.sent += 1
         return used + len(names)
 
@@ -390,11 +390,7 @@ def main(settings: Settings, with_parent: bool) -> int:
     """`farm controller`; with_parent: die with the process that started this one."""
     if with_parent:
         die_with_parent()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    configure(settings, f"controller@{socket.gethostname()}")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -17,14 +17,15 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from farm.child import told
 from farm.errors import ProgramFailed
 from farm.scratch import Scratch
+from farm.task_log import TaskLog
 
 TAIL_LINES = 15
-LOG_BYTES = 4_000_000  # of one task: a child that chatters for days must not fill the disk
+LINE_BYTES = 16_000  # of stderr without an end of line are a line
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # What a child program may say with its exit code.
 EXIT_CLASSES = {
@@ -58,7 +59,8 @@ class Program:
         )
         self.pid = self._process.pid
         self._buffer = b""
-        self._log: IO[bytes] | None = None
+        self._unended = b""
+        self._log: TaskLog | None = None
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._select = selectors.DefaultSelector()
         assert self._process.stdout and self._process.stderr
@@ -72,17 +74,10 @@ class Program:
         """The last lines of stderr."""
         return "\n".join(self._tail)
 
-    def log_to(self, path: Path) -> None:
-        """From now on stderr is kept in this file; the tail starts anew."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if self._log:
-            self._log.close()
-        self._log = path.open("ab")
+    def log_to(self, log: TaskLog) -> None:
+        """From now on the lines of stderr go there; the tail starts anew."""
+        self._log, self._unended = log, b""
         self._tail.clear()
-
-    def note(self, line: str) -> None:
-        """A line of the parent's own into the log."""
-        self._write(f"{time.strftime('%H:%M:%S')} {line}\n".encode())
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Raises ProgramFailed if the child is gone."""
@@ -148,7 +143,7 @@ class Program:
         self._process.wait()
         self._drain()
         self._select.close()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr, self._log):
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -174,23 +169,25 @@ class Program:
         return f": {self._tail[-1]}" if self._tail else ""
 
     def _drain(self) -> None:
-        data = _read(self._err)
-        while data:
+        while data := _read(self._err):
             self._keep(data)
-            data = _read(self._err)
+        self._tell(self._unended)
+        self._unended = b""
 
     def _keep(self, data: bytes) -> None:
         if not data and self._err in self._select.get_map():
             self._select.unregister(self._err)
-        self._write(data)
-        self._tail.extend(
-            line for line in data.decode(errors="replace").splitlines() if line.strip()
-        )
+        lines = (self._unended + data).replace(b"\r", b"\n").split(b"\n")
+        self._unended = lines.pop() if len(lines[-1]) < LINE_BYTES else b""
+        for line in lines:
+            self._tell(line)
 
-    def _write(self, data: bytes) -> None:
-        if self._log and self._log.tell() < LOG_BYTES:
-            self._log.write(data)
-            self._log.flush()
+    def _tell(self, line: bytes) -> None:
+        """One line of stderr, into the tail and the log; none for a blank one."""
+        if text := line.decode(errors="replace").rstrip():
+            self._tail.append(text)
+            if self._log:
+                self._log.add(text)
 
 
 def _read(descriptor: int) -> bytes:

@@ -83,6 +83,8 @@ class WorkerRecord:
     rates: dict[str, float] = field(default_factory=dict)
     tasks: int = 0
     """Finished since it started."""
+    made: dict[str, int] = field(default_factory=dict)
+    """Units made since it started."""
     started: float = 0.0
     age_s: float = 0.0
     """Seconds since it was last seen."""

@@ -73,9 +73,11 @@ return 'ok'
 """
 )
 
-# KEYS leases leased done committed live made queued job again
+# KEYS leases leased done committed live made queued job again counts final log logs
 # ARGV task worker token done unit n ...
 # -> 1 recorded, 0 not ours
+# What storage was found to have (no token) is not counted as made. The live log of a task that
+# went well goes a little later, so that whoever follows it sees its end.
 COMMIT = (
     NOW
     + """
@@ -89,7 +91,15 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
 redis.call('SREM', KEYS[9], ARGV[1])
-for i = 5, #ARGV, 2 do redis.call('HINCRBY', KEYS[6], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do
+  redis.call('HINCRBY', KEYS[6], ARGV[i], ARGV[i + 1])
+  if ARGV[3] ~= '' then redis.call('HINCRBY', KEYS[10], 'units ' .. ARGV[i], ARGV[i + 1]) end
+end
+if ARGV[3] ~= '' then redis.call('HINCRBY', KEYS[10], 'tasks', 1) end
+if redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0 then
+  redis.call('EXPIRE', KEYS[12], 30)
+  redis.call('ZREM', KEYS[13], ARGV[1])
+end
 return 1
 """
 )
@@ -107,7 +117,8 @@ if ARGV[4] ~= '' then redis.call('HSET', KEYS[5], ARGV[1], ARGV[4]) end
 return 1
 """
 
-# KEYS leases leased live todo expired / ARGV task -> how often that task's lease has run out
+# KEYS leases leased live todo expired counts / ARGV task
+# -> how often that task's lease has run out
 EXPIRE = (
     NOW
     + """
@@ -117,11 +128,12 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('LPUSH', KEYS[4], ARGV[1])
+redis.call('HINCRBY', KEYS[6], 'leases expired', 1)
 return redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
 """
 )
 
-# KEYS queued todo / ARGV age_s -> names put back
+# KEYS queued todo counts / ARGV age_s -> names put back
 VANISHED = (
     NOW
     + """
@@ -130,6 +142,7 @@ for _, name in ipairs(names) do
   redis.call('ZREM', KEYS[1], name)
   redis.call('LPUSH', KEYS[2], name)
 end
+if #names > 0 then redis.call('HINCRBY', KEYS[3], 'messages lost', #names) end
 return names
 """
 )
@@ -152,13 +165,17 @@ return 1
 """
 )
 
-# KEYS lock / ARGV holder ttl_ms -> 1 ours, 0 somebody else's
-LOCK = """
+# KEYS lock ticked / ARGV holder ttl_ms -> 1 ours, 0 somebody else's
+LOCK = (
+    NOW
+    + """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], now)
 return 1
 """
+)
 
 # KEYS job / ARGV to from ... -> 1 if the state was one of those and now is `to`
 TURN = (
@@ -173,5 +190,22 @@ for i = 2, #ARGV do
   end
 end
 return 0
+"""
+)
+
+# KEYS log logs / ARGV keep ttl_s most name prefix line ...
+# Adds lines to a live log, of which `keep` stay; the ones that were silent longest make room.
+LOG = (
+    NOW
+    + """
+for i = 6, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', 'line', ARGV[i]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now, ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1 - ARGV[3])) do
+  redis.call('ZREM', KEYS[2], name)
+  redis.call('UNLINK', ARGV[5] .. name)
+end
+return 1
 """
 )

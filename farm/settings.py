@@ -20,14 +20,7 @@ class Settings:
     home: Path = Path("~/.local/state/farm")
     """State of this machine's farm: its Redis, logs, sample shapes."""
     broker_url: str | None = None
-    """Redis of the lab's farm, with the user and without the password: redis://worker@host:6379/0;
-    without it, a private Redis under `home`."""
-    broker_password_file: Path | None = None
-    """File with the password of that Redis; nobody else may read it (mode 0600)."""
-    broker_ca_file: Path | None = None
-    """Certificates that a Redis at rediss:// is checked against; the system's without it."""
-    storage_roots: tuple[str, ...] = ()
-    """Folders and s3:// addresses beneath which alone jobs read and write; all without them."""
+    """Redis of the lab's farm; without it, a private Redis under `home`."""
     shapenet_root: Path | None = None
     """Folder of ShapeNetCore v1 or v2."""
     modelnet_root: Path | None = None
@@ -36,6 +29,10 @@ class Settings:
     """Folder of the sample shapes; $FARM_HOME/samples without it."""
     kind_packages: tuple[str, ...] = ()
     """More packages whose files are job kinds, beside renderer.jobs and trainer.jobs."""
+    logs_root: Path | None = None
+    """Folder of the logs of tasks, such as shared storage; $FARM_HOME/logs without it."""
+    log_format: str = "text"
+    """How the controller and workers write their own logs: text, or json for one object a line."""
 
     lease_s: float = 15.0
     """A lease not renewed for this long is given to another worker."""
@@ -66,10 +63,10 @@ class Settings:
     """A child that has grown past this is replaced before its next task."""
     flower_port: int = 5555
     """Where `farm up` serves Flower, on 127.0.0.1."""
-    dashboard_port: int = 5556
-    """Where `farm dashboard` listens, on 127.0.0.1."""
-    web_password_file: Path | None = None
-    """File of mode 0600 with the password of the pages; $FARM_HOME/web/password without it."""
+
+    def __post_init__(self) -> None:
+        if self.log_format not in ("text", "json"):
+            raise ValueError(f"log_format ({self.log_format!r}) must be text or json")
 
     @property
     def private(self) -> bool:
@@ -79,6 +76,10 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def task_logs(self) -> Path:
+        return self.logs_root or self.logs
 
     @property
     def roots(self) -> dict[str, str]:
@@ -126,11 +127,6 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     for key, value in values.items():
         if isinstance(value, Path):
             values[key] = cwd / value.expanduser()
-    if "storage_roots" in values:
-        values["storage_roots"] = tuple(
-            root if "://" in root else str(cwd / Path(root).expanduser())
-            for root in values["storage_roots"]
-        )
     return Settings(**values)
 
 

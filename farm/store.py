@@ -16,6 +16,10 @@ Keys of one job, `farm:<job>:<part>`:
     avoid     hash    task -> the worker that should not try it again
     expired   hash    task -> how often its lease ran out
     again     set     tasks to be done again, though their product is on storage (`farm retry`)
+    log:<task> stream  the last lines of a task that runs or has failed, for a day
+    logs      zset    tasks that have such a log -> when its last line came
+
+Keys of the farm are told beside their names below.
 """
 
 from __future__ import annotations
@@ -45,7 +49,12 @@ from farm.records import (
 
 JOBS = "farm:jobs"
 WORKERS, SEEN = "farm:workers", "farm:seen"
-LOCK = "farm:controller"
+LOCK, TICKED = "farm:controller", "farm:ticked"  # who controls, and when it last said so
+COUNTS = "farm:counts"
+"""hash of numbers that only grow, since the farm began: "tasks" done, "units images" made, "leases
+expired", "messages lost", "failures crash" (tries), "given up crash" (items), "retries" """
+WORKER_LOGS = "worker"
+"""In the place of a job: the live logs of workers, by name."""
 PARTS = (
     "tasks",
     "todo",
@@ -63,6 +72,8 @@ PARTS = (
     "expired",
 )
 BULK = 1000  # commands per round trip when a plan is recorded
+LOG_S = 86_400  # a live log stays for so long after its last line
+MOST_LOGS = 1000  # live logs of one job
 MOST_STRIKES = 3  # distinct items of one kind, before a worker is taken off that kind
 
 
@@ -102,7 +113,7 @@ class Store:
         self._release, self._expire = script(scripts.RELEASE), script(scripts.EXPIRE)
         self._vanished, self._expired = script(scripts.VANISHED), script(scripts.EXPIRED)
         self._beat, self._lock = script(scripts.BEAT), script(scripts.LOCK)
-        self._turn = script(scripts.TURN)
+        self._turn, self._log = script(scripts.TURN), script(scripts.LOG)
 
     # jobs
 
@@ -289,6 +300,7 @@ class Store:
         keys = _keys(
             job, "leases", "leased", "done", "committed", "live", "made", "queued", "", "again"
         )
+        keys += [COUNTS, *_keys(job, "final", f"log:{task}", "logs")]
         return bool(self._commit(keys=keys, args=[task, worker, token, done, *pairs]))
 
     def release(self, job: str, task: str, worker: str, token: str, avoid: bool = False) -> None:
@@ -312,15 +324,12 @@ class Store:
 
     def expire(self, job: str, task: str) -> int:
         """Put a task whose lease has run out back; how often that happened to it."""
-        return int(
-            self._expire(
-                keys=_keys(job, "leases", "leased", "live", "todo", "expired"), args=[task]
-            )
-        )
+        keys = [*_keys(job, "leases", "leased", "live", "todo", "expired"), COUNTS]
+        return int(self._expire(keys=keys, args=[task]))
 
     def vanished(self, job: str, age_s: float) -> list[str]:
         """Put back the tasks whose messages are this old: their names."""
-        return list(self._vanished(keys=_keys(job, "queued", "todo"), args=[age_s]))
+        return list(self._vanished(keys=[*_keys(job, "queued", "todo"), COUNTS], args=[age_s]))
 
     def window(self, job: str) -> int:
         """Tasks queued or leased."""
@@ -348,6 +357,8 @@ class Store:
         mark = f"{job} {failure.item}"
         with self.client.pipeline() as pipe:
             pipe.hset(_key(job, "tries"), failure.item, text)
+            pipe.hincrby(COUNTS, f"failures {failure.cls}")
+            pipe.hincrby(COUNTS, f"given up {failure.cls}" if final else "retries")
             if final:
                 pipe.hset(_key(job, "failures"), failure.item, text)
                 pipe.hset(
@@ -419,6 +430,31 @@ class Store:
         """Tasks that were asked to be done again."""
         return set(self.client.smembers(_key(job, "again")))
 
+    # live logs
+
+    def log(self, job: str, task: str, lines: list[str], keep: int) -> None:
+        """Add lines to the live log of a task (or, of WORKER_LOGS, a worker); `keep` stay."""
+        prefix = _key(job, "log:")
+        self._log(
+            keys=[prefix + task, _key(job, "logs")],
+            args=[keep, LOG_S, MOST_LOGS, task, prefix, *lines],
+        )
+
+    def logs(self, job: str) -> dict[str, float]:
+        """Tasks that have a live log, and when its last line came, in Redis's time."""
+        return dict(self.client.zrange(_key(job, "logs"), 0, -1, withscores=True))
+
+    def log_lines(self, job: str, after: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+        """Lines of live logs, each with its id, that came after the id given ("": all)."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for task, last in after.items():
+                pipe.xrange(_key(job, f"log:{task}"), min=f"({last}" if last else "-")
+            found = pipe.execute()
+        return {
+            task: [(at, fields["line"]) for at, fields in entries]
+            for task, entries in zip(after, found, strict=True)
+        }
+
     # workers
 
     def beat(self, record: WorkerRecord) -> None:
@@ -458,7 +494,7 @@ class Store:
 
     def lock(self, holder: str, ttl_s: float) -> bool:
         """Be, or stay, the one controller."""
-        return bool(self._lock(keys=[LOCK], args=[holder, int(ttl_s * 1000)]))
+        return bool(self._lock(keys=[LOCK, TICKED], args=[holder, int(ttl_s * 1000)]))
 
     def holder(self) -> str:
         """Who holds the controller's lock; "" for nobody."""

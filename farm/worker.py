@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import socket
-import sys
 import threading
 import time
 import warnings
@@ -27,9 +26,10 @@ from farm.address import redis_url
 from farm.app import TASK, make_app, send
 from farm.attempt import Now, Runner
 from farm.child import die_with_parent
+from farm.own_log import Recent, configure
 from farm.records import WorkerRecord
 from farm.settings import Settings
-from farm.store import Store, connect
+from farm.store import WORKER_LOGS, Store, connect
 from farm.version import version
 
 log = logging.getLogger(__name__)
@@ -41,21 +41,22 @@ STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its
 
 def work(settings: Settings, role: str, slot: str = "0") -> int:
     """Be a worker until told to stop; the exit code."""
-    name = f"{role}-{slot}@{socket.gethostname()}"
+    name = _name(role, slot)
     stop = threading.Event()
     store = Store(connect(redis_url(settings)))
     runner = Runner(settings, store, name, role, stop)
     app = make_app(settings)
 
-    @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def run(job: str, task: str) -> str:
-        return _run(app, runner, job, task)
+    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def run(self: Any, job: str, task: str) -> str:
+        return _run(app, runner, job, task, self.request.shadow)
 
     names = [kind for kind in kinds.find(settings.kind_packages)]
     scratch.sweep()
     store.release_all(name)
     store.forgive(name, names)
     heart = Heart(settings, runner, store)
+    logging.getLogger().addHandler(heart.recent)
     heart.start()
 
     @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -84,25 +85,31 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         stop.set()
         runner.drop()
         heart.join(5.0)
+        logging.getLogger().removeHandler(heart.recent)
         with contextlib.suppress(redis.RedisError):
+            heart.tell()
             store.leave(name)
     return int(worker.exitcode or 0)
 
 
-def _run(app: Any, runner: Runner, job: str, task: str) -> str:
+def _name(role: str, slot: str) -> str:
+    return f"{role}-{slot}@{socket.gethostname()}"
+
+
+def _run(app: Any, runner: Runner, job: str, task: str, name: str | None) -> str:
     """One message, whatever happens: a worker never dies of a task."""
     runner.heard = time.monotonic()
     try:
         outcome = runner.run(job, task)
         if outcome == "bounce":
-            send(app, runner.role, job, task)
+            send(app, runner.role, job, task, name)
             # Leave the others time to take it. Chance, or two workers with a task each that is
             # for the other one would pick up their own again for ever.
             runner.stop.wait(random.uniform(0.1, 0.9))
-        log.info("%s %s %s", job, task, outcome)
+        log.info("%s %s %s", job, task, outcome, extra={"job": job, "task": task})
         return outcome
     except Exception:
-        log.exception("job=%s task=%s", job, task)
+        log.exception("job=%s task=%s", job, task, extra={"job": job, "task": task})
         runner.drop()
         time.sleep(1.0)  # whatever it was, do not spin on it
         return "error"
@@ -114,6 +121,7 @@ class Heart(threading.Thread):
     def __init__(self, settings: Settings, runner: Runner, store: Store):
         super().__init__(name="heart", daemon=True)
         self.settings, self.runner, self.store = settings, runner, store
+        self.recent = Recent(runner.name)
         self._facts: dict[str, Any] = {
             "name": runner.name,
             "role": runner.role,
@@ -130,11 +138,17 @@ class Heart(threading.Thread):
         while True:
             try:
                 self.store.beat(self.record())
+                self.tell()
                 self._watch_consumer()
             except redis.RedisError as error:
                 log.warning("no heartbeat: %s", error)
             if self.runner.stop.wait(BEAT_S):
                 return
+
+    def tell(self) -> None:
+        """Put what the worker has logged since into its live log."""
+        name = self.runner.name
+        self.recent.send(lambda lines, keep: self.store.log(WORKER_LOGS, name, lines, keep))
 
     def record(self) -> WorkerRecord:
         now: Now = self.runner.now
@@ -159,6 +173,7 @@ class Heart(threading.Thread):
             rss_mb=round(self.runner.rss_mb()),
             rates=rates,
             tasks=self.runner.tasks,
+            made=made,
         )
 
     def _watch_consumer(self) -> None:
@@ -177,11 +192,8 @@ def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:
     """`farm worker`; with_parent: die with the process that started this one."""
     if with_parent:
         die_with_parent()
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    # What becomes of every task, its live log tells; stderr may be a file that grows for months.
+    configure(settings, _name(role, slot), logging.WARNING)
     logging.getLogger("celery").setLevel(logging.WARNING)
     # Containers run as root; only JSON is accepted, which is what the warning is about.
     warnings.filterwarnings("ignore", category=SecurityWarning)

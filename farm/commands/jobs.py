@@ -36,14 +36,14 @@ class Status:
         from farm.commands import pipeline
         from farm.words import count, typed
 
-        settings, store = _open()
+        settings, store = open_farm()
         if store is None:
             print(json_.dumps({"jobs": [], "pipelines": []}) if self.json else typed(EMPTY))
             return 0
         if self.job and (found := pipeline.find(store, self.job)):
             return self._pipeline(settings, store, found.id)
         graphs, stages = _graphs(store, every=self.json) if not self.job else ([], set())
-        records = [_job(store, self.job)] if self.job else store.jobs()
+        records = [job_of(store, self.job)] if self.job else store.jobs()
         if not self.job and not self.json:  # what was refused, and told, is nobody's business
             records = [
                 record
@@ -122,12 +122,12 @@ class Watch:
         from farm.commands import pipeline
         from farm.watch import Watch as Screen
 
-        settings, store = _open()
+        settings, store = open_farm()
         if store is None:
             raise ValueError("no jobs yet; `farm submit render --shapes samples/cars` makes one")
         if self.job and (found := pipeline.find(store, self.job)):
             return pipeline.watch(settings, store, found)
-        chosen = _job(store, self.job).id if self.job else None
+        chosen = job_of(store, self.job).id if self.job else None
         names = [
             record.id
             for record in store.jobs()
@@ -144,70 +144,6 @@ class Watch:
                     break
                 time.sleep(0.25)
         return 0 if all(view.record.state == "done" for view in views) else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logs:
-    """Why things failed: class, reason and the last lines of the child's log.
-
-    farm logs 3f2a
-    """
-
-    job: JobId
-    """Id of a job, or its beginning; name or id of a pipeline: of its stages that failed."""
-    all: bool = False
-    """Also what went well on a later try."""
-    json: bool = False
-    """Print one JSON object."""
-
-    def __call__(self) -> int:
-        import dataclasses
-
-        from farm.commands import pipeline
-        from farm.pipelines import Pipelines
-
-        settings, store = _open()
-        if found := pipeline.find(store, self.job):
-            view = Pipelines(store).view(found.id)
-            failed = [e.stage.id for e in view.stages if e.state == "failed"] if view else []
-            if self.json:
-                stages = [_failures(store, store.job(job)) for job in failed]
-                print(json_.dumps({"pipeline": found.id, "stages": stages}))
-                return 0
-            for job in failed:
-                dataclasses.replace(self, job=job)()
-            if not failed:
-                print(f"pipeline {found.name}: no stage failed")
-            return 0
-        record = _job(store, self.job)
-        if self.json:
-            print(json_.dumps(_failures(store, record, self.all)))
-            return 0
-        final, more = _failed(store, record)
-        failures = final + (more if self.all else [])
-        dead = store.dead(record.id)
-        folder = settings.logs / record.id
-        print(
-            f"{record.kind} {record.id} {record.state}"
-            + (f": {record.reason}" if record.reason else "")
-        )
-        for task, reason in sorted(dead.items()):
-            print(f"  task {task} was given up: {reason}")
-        for failure in failures:
-            print(
-                f"  {failure.item}  {failure.cls}  {failure.reason}"
-                f"  ({failure.tries} {'try' if failure.tries == 1 else 'tries'}, {failure.task}"
-                + (f" on {failure.worker})" if failure.worker else ")")
-            )
-            for line in failure.tail.splitlines()[-6:]:
-                print(f"      {line}")
-        if not failures and not dead:
-            print("  nothing failed")
-        if more and not self.all:
-            print(f"  {len(more)} failed and went well on a later try (--all shows them)")
-        if folder.is_dir():
-            print(f"  whole logs of this machine's workers: {folder}")
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,10 +207,10 @@ class Retry:
         from farm.pipelines import Pipelines
         from farm.words import typed
 
-        _, store = _open()
+        _, store = open_farm()
         if found := pipeline.find(store, self.job):
             return pipeline.retry(store, found)
-        record = _job(store, self.job)
+        record = job_of(store, self.job)
         if record.active:
             raise ValueError(f"job {record.id} is {record.state}; wait for it, or pause it first")
         number = store.retry(record.id)
@@ -288,7 +224,7 @@ class Retry:
         return 0
 
 
-def _open() -> tuple[Any, Any]:
+def open_farm() -> tuple[Any, Any]:
     """Settings and store; no store where no farm has ever run."""
     from farm import local
     from farm.settings import load
@@ -299,7 +235,7 @@ def _open() -> tuple[Any, Any]:
     return settings, local.open_store(settings)
 
 
-def _job(store: Any, name: str) -> Any:
+def job_of(store: Any, name: str) -> Any:
     """The job whose id begins so. Raises ValueError when there is none, or several."""
     from farm.errors import NoSuchJob
 
@@ -311,27 +247,6 @@ def _job(store: Any, name: str) -> Any:
             f"job {name!r} may be {' or '.join(record.id for record in found)}; type more of it"
         )
     return found[0]
-
-
-def _failed(store: Any, record: Any) -> tuple[list[Any], list[Any]]:
-    """What was given up, in order of name; and what failed and went well later."""
-    final = store.failures(record.id)
-    names = {failure.item for failure in final}
-    more = [failure for failure in store.tried(record.id) if failure.item not in names]
-    return sorted(final, key=lambda f: f.item), more
-
-
-def _failures(store: Any, record: Any, every: bool = False) -> dict[str, Any]:
-    """The same as JSON."""
-    import dataclasses
-
-    final, more = _failed(store, record)
-    return {
-        "job": record.id,
-        "reason": record.reason,
-        "tasks": store.dead(record.id),
-        "failures": [dataclasses.asdict(f) for f in final + (more if every else [])],
-    }
 
 
 def _graphs(store: Any, every: bool) -> tuple[list[Any], set[str]]:
@@ -349,10 +264,10 @@ def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
     from farm.commands import pipeline
     from farm.pipelines import Pipelines
 
-    _, store = _open()
+    _, store = open_farm()
     if found := pipeline.find(store, name):
         return pipeline.turn(store, found, to, before, verb)
-    record = _job(store, name)
+    record = job_of(store, name)
     if record.state == to or (to == "submitted" and record.active):
         print(f"job {record.id} is {record.state} already")
         return 0
@@ -369,7 +284,6 @@ def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
 COMMANDS = {
     "status": Status,
     "watch": Watch,
-    "logs": Logs,
     "pause": Pause,
     "resume": Resume,
     "cancel": Cancel,

@@ -85,7 +85,7 @@ def test_every_command_is_in_the_help_and_has_help_of_its_own(word, capsys):
             "farm: --workers 0: at least 1",
         ),
         (["up", "--workers", "0"], "farm: --workers 0: at least 1"),
-        (["logs"], "farm: JOB must be given (see farm logs --help)"),
+        (["logs"], "farm: JOB or --worker must be given (see farm logs --help)"),
         (["worker", "rendr"], "farm: no role 'rendr'; there are render, train"),
     ],
 )

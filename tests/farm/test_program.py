@@ -20,6 +20,7 @@ from farm.errors import ProgramFailed
 from farm.program import Program
 from farm.records import JobRecord
 from farm.settings import Settings
+from farm.task_log import TaskLog
 
 DOUBLES = Path(__file__).parent / "doubles"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(DOUBLES)}
@@ -28,10 +29,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(DOUBLES)}
 @pytest.fixture
 def program(tmp_path):
     program = Program("farmdouble", ENVIRONMENT)
-    program.log_to(tmp_path / "log")
+    log = TaskLog(tmp_path / "log")
+    program.log_to(log)
     assert program.receive(20) == {"event": "ready", "pid": program.pid}
     yield program
     program.kill()
+    log.close()
 
 
 def start(program, tmp_path, *items, failed=()):

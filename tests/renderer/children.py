@@ -20,6 +20,7 @@ import numpy as np
 
 from farm.errors import ProgramFailed
 from farm.program import Program
+from farm.task_log import TaskLog
 from renderer.jobs import render
 from renderer.members import PASSES
 
@@ -204,6 +205,7 @@ class Farm:
         self.log, self.timeout_s = log, timeout_s
         self.environment = {**os.environ, "FARM_THREADS": "1", **environment}
         self.child: Program | None = None
+        self.task_log: TaskLog | None = None
 
     def job(self, *shapes: Path | str, out: Path, **options: Any) -> render.Job:
         made = render.Job(shapes=tuple(map(str, shapes)), out=str(out), **options)
@@ -301,7 +303,8 @@ class Farm:
     def _child(self) -> Program:
         if self.child is None:
             self.child = Program("renderer", self.environment)
-            self.child.log_to(self.log)
+            self.task_log = self.task_log or TaskLog(self.log)
+            self.child.log_to(self.task_log)
             assert (self.child.receive(60) or {}).get("event") == "ready"
         return self.child
 
@@ -310,6 +313,9 @@ class Farm:
             with contextlib.suppress(ProgramFailed):
                 self.child.close()
             self.child = None
+        if self.task_log is not None:
+            self.task_log.close()
+            self.task_log = None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A job kind without Blender: each item becomes a line of a text file.
 
 Items with a name of a certain kind behave badly, so that the farm can be tested:
-abort-*, exit-*, sleep-*, fat-*, full-*, bad-*, blank-*, raise-*, chatter-*;
+abort-*, exit-*, sleep-*, fat-*, full-*, bad-*, blank-*, raise-*, chatter-*, talk-N (lines);
 flaky-* fails on its first try.
 It keeps the promises of a real kind: fragments in .staging, products by rename, an index.
 """
@@ -191,6 +191,9 @@ def _work(job: Job, item: str, lease: Any) -> None:
         os.abort()
     if behaviour == "chatter":
         os.write(1, b"Blender chatters here\n")
+    if behaviour == "talk":
+        for number in range(int(item.partition("-")[2])):
+            os.write(2, b"line %d of what it says\n" % number)
     if behaviour == "exit":
         os._exit(3)
     if behaviour == "sleep":

@@ -36,6 +36,9 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # What can be told a worker from afar includes "stop": the farm says it through its own
+        # records, and whoever may write messages to Celery need not be able to.
+        worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_transport_options={

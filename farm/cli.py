@@ -103,6 +103,12 @@ def _main(words: list[str]) -> int:
         raise
     except (FarmError, OSError) as error:
         return _tell(error, NOT_DONE)
+    except Exception as error:
+        # A command that asks Redis has imported its client by now; the others never do.
+        client = sys.modules.get("redis")
+        if client is None or not isinstance(error, client.RedisError):
+            raise
+        return _tell(error, NOT_DONE)
 
 
 def _find(tree: Mapping[str, Any], words: list[str]) -> tuple[list[str], Any]:

@@ -18,15 +18,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
 from farm import broker, machine, scratch, wheel
 from farm.address import celery_url, redis_url
-from farm.child import die_with_parent
 from farm.errors import BrokerFailed, OtherRoots
+from farm.kept import Kept
 from farm.pipelines import Pipelines
 from farm.settings import Settings, load
 from farm.store import Store, connect
@@ -57,7 +56,7 @@ def open_store(settings: Settings) -> Store:
             store.client.ping()
         except redis.RedisError as error:
             raise BrokerFailed(
-                _without_password(str(settings.broker_url)),
+                str(settings.broker_url),
                 _line(error),
                 "check FARM_BROKER_URL and that it runs",
             ) from None
@@ -181,63 +180,7 @@ def _line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
 # the supervisor
-
-
-@dataclass
-class Kept:
-    """One process that is started again when it dies."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    last_signal: int = signal.SIGKILL
-    """What it gets when the supervisor dies: Redis writes its file out on SIGTERM."""
-    process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
-    pause_s: float = 0.0
-
-    def keep(self) -> None:
-        """Start it if it is not there; ever more slowly when it dies at once."""
-        if self.process and self.process.poll() is None:
-            return
-        now = time.monotonic()
-        if self.process:
-            if self.pause_s == 0.0 or now - self.began > 30:
-                log.warning("%s ended with %s", self.name, self.process.returncode)
-                self.pause_s = 0.2 if now - self.began > 5 else max(0.2, self.pause_s)
-            if now - self.began < self.pause_s:
-                return
-            self.pause_s = min(10.0, self.pause_s * 2) if now - self.began < 5 else 0.2
-        self.began = now
-        last = self.last_signal
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **self.environment},
-            # Its own group: a Ctrl-C in a terminal is not for it. This process has one thread.
-            preexec_fn=lambda: die_with_parent(last),
-            process_group=0,
-        )
-
-    def ask_to_stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-
-    def wait(self, deadline: float) -> None:
-        """Until it is gone, or the deadline: then it is killed."""
-        if self.process:
-            try:
-                self.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.warning("%s did not stop in time", self.name)
-                self.process.kill()
-                self.process.wait()
 
 
 class Supervisor:

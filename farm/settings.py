@@ -20,7 +20,14 @@ class Settings:
     home: Path = Path("~/.local/state/farm")
     """State of this machine's farm: its Redis, logs, sample shapes."""
     broker_url: str | None = None
-    """Redis of the lab's farm; without it, a private Redis under `home`."""
+    """Redis of the lab's farm, with the user and without the password: redis://worker@host:6379/0;
+    without it, a private Redis under `home`."""
+    broker_password_file: Path | None = None
+    """File with the password of that Redis; nobody else may read it (mode 0600)."""
+    broker_ca_file: Path | None = None
+    """Certificates that a Redis at rediss:// is checked against; the system's without it."""
+    storage_roots: tuple[str, ...] = ()
+    """Folders and s3:// addresses beneath which alone jobs read and write; all without them."""
     shapenet_root: Path | None = None
     """Folder of ShapeNetCore v1 or v2."""
     modelnet_root: Path | None = None
@@ -63,6 +70,10 @@ class Settings:
     """A child that has grown past this is replaced before its next task."""
     flower_port: int = 5555
     """Where `farm up` serves Flower, on 127.0.0.1."""
+    dashboard_port: int = 5556
+    """Where `farm dashboard` listens, on 127.0.0.1."""
+    web_password_file: Path | None = None
+    """File of mode 0600 with the password of the pages; $FARM_HOME/web/password without it."""
 
     def __post_init__(self) -> None:
         if self.log_format not in ("text", "json"):
@@ -127,6 +138,11 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     for key, value in values.items():
         if isinstance(value, Path):
             values[key] = cwd / value.expanduser()
+    if "storage_roots" in values:
+        values["storage_roots"] = tuple(
+            root if "://" in root else str(cwd / Path(root).expanduser())
+            for root in values["storage_roots"]
+        )
     return Settings(**values)
 
 

@@ -124,6 +124,16 @@ def _dpc(view: int, views: int, rng: np.random.Generator) -> Viewpoint:
     return Viewpoint(azimuth_deg=float(azimuth), elevation_deg=float(elevation))
 
 
+STREET_ELEVATION_DEG = (3.0, 9.0, 36.0)
+"""Lowest, most frequent and highest of a photographer who stands on the ground."""
+
+
+def _street(view: int, views: int, rng: np.random.Generator) -> Viewpoint:
+    """As photos of things on the ground are taken: any azimuth, low elevations."""
+    azimuth, elevation = rng.uniform(0, 360), rng.triangular(*STREET_ELEVATION_DEG)
+    return Viewpoint(azimuth_deg=float(azimuth), elevation_deg=float(elevation))
+
+
 def _circle(view: int, views: int, rng: np.random.Generator) -> Viewpoint:
     """Every 30 degrees at 30 degrees elevation (Su et al. 2015; case i of RotationNet)."""
     return Viewpoint(azimuth_deg=30.0 * view, elevation_deg=30.0)
@@ -202,6 +212,7 @@ RIGS: Mapping[str, Rig] = {
     "miro": Rig(_miro, count=MIRO_ELEVATIONS * MIRO_AZIMUTHS, nested=True),
     "hammersley": Rig(_hammersley),
     "orbit": Rig(_orbit),
+    "street": Rig(_street, nested=True),
 }
 DEFAULT_VIEWS = 5
 

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from renderer.camera import SENSOR_MM, Viewpoint, intrinsics, project, world_to_camera
+from renderer.camera import (
+    SENSOR_MM,
+    STREET_ELEVATION_DEG,
+    Viewpoint,
+    intrinsics,
+    project,
+    world_to_camera,
+)
 
 Array = NDArray[np.float64]
 Color = tuple[float, float, float]
@@ -262,7 +269,7 @@ def _camera(rng: np.random.Generator) -> Camera:
         x = float(np.sign(x)) * rng.uniform(1.2, 1.9)
     return Camera(
         azimuth_deg=float(rng.uniform(0, 360)),
-        elevation_deg=float(rng.triangular(3, 9, 36)),
+        elevation_deg=float(rng.triangular(*STREET_ELEVATION_DEG)),
         roll_deg=float(rng.normal(0, 1.6)),
         focal_mm=float(np.exp(rng.uniform(np.log(24), np.log(90)))),
         fill=float(rng.uniform(0.55, 0.95)),

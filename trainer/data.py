@@ -43,7 +43,7 @@ class Facts:
     views: int
     """Of every sample."""
     cameras: str
-    """The rig: dpc, circle, dodecahedron, miro, hammersley, orbit; empty where unknown."""
+    """The rig: dpc, circle, dodecahedron, miro, hammersley, orbit, street; empty where unknown."""
     size: tuple[int, int]
     """Width, height of every picture."""
     passes: tuple[str, ...]

@@ -32,8 +32,8 @@ class Views:
     """Views in an example, drawn without replacement; 0: all, in order."""
     depth: float | None = None
     """Of the background in depth maps; None: examples have none."""
-    recolour: bool = False
-    """Whether each example is shown in colours of its own."""
+    mirror: str = "none"
+    """The world's axis, x or z, along which every other example, by chance, is mirrored."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -52,12 +52,12 @@ class Views:
             "rgba": np.stack([self.reader.image(item, view) for view in seen]),
             "camera": self.cameras(index)[seen],
         }
-        if self.recolour:
-            example["rgba"] = recoloured(example["rgba"], rng)
         if self.depth is not None:
             scale = np.float32(self.reader.meta(item)["depth_scale"])
             stored = np.stack([self.reader.image(item, view, "depth") for view in seen])
             example["depth"] = np.where(stored > 0, stored * scale, np.float32(self.depth))
+        if self.mirror != "none" and rng.uniform() < 0.5:
+            example |= mirrored(example, self.mirror)
         return example
 
     def cameras(self, index: int) -> NDArray[np.float32]:
@@ -78,19 +78,19 @@ class Views:
         return np.asarray(quaternion_from_camera(matrices).float().numpy())
 
 
-def recoloured(rgba: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """[v, H, W, 4] the views of a shape in other paint and light, the same in all of them.
+def mirrored(example: Mapping[str, Any], axis: str) -> dict[str, Any]:
+    """The views of an example's shape mirrored along x or z: rgba, camera, and depth if it has it.
 
-    Channels change places; each has a contrast (c ** gamma, gamma 1/2 to 2) and a gain (0.4 to 1).
-    Alpha stays.
+    A camera R becomes F R M, with F the picture's flip and M the world's.  Columns that are turned
+    are (depth, up, right), so F M is nothing for z, and half a turn about y for x.
     """
-    level = np.linspace(0, 1, 256)[:, None]
-    gamma, gain = 2 ** rng.uniform(-1, 1, 3), rng.uniform(0.4, 1, 3)
-    table = np.rint(255 * gain * level**gamma).astype(np.uint8)  # [256, 3]
-    out = rgba.copy()
-    for channel, before in enumerate(rng.permutation(3)):
-        out[..., channel] = table[:, channel][rgba[..., before]]
-    return out
+    w, x, y, z = np.moveaxis(example["camera"], -1, 0)
+    turned = (w, -x, -y, z) if axis == "z" else (y, -z, w, -x)  # F R F, perhaps times (0, 0, 1, 0)
+    found = {"camera": np.stack(turned, -1)}
+    for name in ("rgba", "depth"):
+        if name in example:
+            found[name] = np.ascontiguousarray(example[name][:, :, ::-1])
+    return found
 
 
 class Seen(NamedTuple):

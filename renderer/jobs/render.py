@@ -38,7 +38,7 @@ class Job:
     """Pictures of each shape; a fixed rig has its own number, else 5."""
     cameras: str = "dpc"
     """Where the cameras stand: dpc (random), circle (12), dodecahedron (20), miro (160),
-    hammersley, orbit."""
+    hammersley, orbit, street (random, low, as photos are taken)."""
     size: int = 128
     """Pixels along each side of a picture."""
     spp: int = 16

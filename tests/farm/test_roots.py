@@ -48,7 +48,7 @@ def test_a_farm_at_work_refuses_other_roots_and_names_both(own_farm, wait):
 
 def test_in_a_lab_the_message_says_whose_variable_is_meant(store):
     store.submit(JobRecord(id="ab", kind="count", role="count", job="{}", state=""))
-    controller = Controller(Settings(broker_url="redis://lab/0"), store)
+    controller = Controller(Settings(broker_url="redis://127.0.0.1/0"), store)
 
     controller.fail("ab", ValueError("no ShapeNet here; set FARM_SHAPENET_ROOT to its folder"))
 

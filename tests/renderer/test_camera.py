@@ -194,7 +194,7 @@ class TestRigs:
             assert np.linalg.norm(viewpoint.position) == pytest.approx(2)
             world_to_camera(viewpoint)
 
-    @pytest.mark.parametrize("rig", [name for name in RIGS if name != "dpc"])
+    @pytest.mark.parametrize("rig", [name for name in RIGS if name not in ("dpc", "street")])
     def test_no_two_cameras_of_a_rig_that_is_not_random_stand_in_one_place(self, rig: str) -> None:
         positions = directions(rig)
         apart = np.linalg.norm(positions[:, None] - positions, axis=2)
@@ -305,6 +305,17 @@ class TestHammersley:
         assert placed("hammersley", 1)[0].elevation_deg == pytest.approx(0)
 
 
+def test_street_cameras_stand_as_low_as_photographers_and_all_around() -> None:
+    rng = np.random.default_rng(0)
+    placed = [RIGS["street"].place(view, 500, rng) for view in range(500)]
+    low = np.array([viewpoint.elevation_deg for viewpoint in placed])
+    around = np.histogram([viewpoint.azimuth_deg for viewpoint in placed], 4, (0, 360))[0]
+
+    assert low.min() >= 3 and low.max() <= 36
+    assert low.mean() == pytest.approx((3 + 9 + 36) / 3, abs=1)
+    assert around.min() > 90
+
+
 class TestNumberOfViews:
     @pytest.mark.parametrize(
         ("rig", "views", "made"),
@@ -317,6 +328,7 @@ class TestNumberOfViews:
             ("miro", None, 160),
             ("hammersley", 37, 37),
             ("orbit", None, 5),
+            ("street", 7, 7),
         ],
     )
     def test_a_rig_makes_so_many(self, rig: str, views: int | None, made: int) -> None:

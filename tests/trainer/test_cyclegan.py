@@ -21,6 +21,19 @@ def count(network: nn.Module) -> int:
 @pytest.mark.parametrize(("blocks", "wanted"), [(9, 11_378_179), (6, 7_837_699)])
 def test_a_generator_has_as_many_parameters_as_published(blocks, wanted):
     assert count(Generator(64, blocks)) == wanted
+    assert count(Generator(64, blocks, "nearest")) == wanted
+
+
+@pytest.mark.parametrize(("upsample", "even"), [("transposed", False), ("nearest", True)])
+def test_doubled_pixels_leave_no_checkerboard_where_a_transposed_convolution_does(
+    upsample: str, even: bool
+) -> None:
+    torch.manual_seed(0)
+    up = Generator(8, 1, upsample).up[0]
+
+    out = up(torch.ones(1, 32, 8, 8))[0, 0, 2:-2, 2:-2]  # away from the border
+
+    assert torch.allclose(out, out.mean().expand_as(out), atol=1e-6) == even
 
 
 def test_a_discriminator_has_as_many_parameters_and_patches_as_published():

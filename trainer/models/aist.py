@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -73,6 +73,8 @@ class Config:
     """First width of the generators."""
     blocks: int = 9
     """Residual blocks of the generators."""
+    upsample: Literal["transposed", "nearest"] = "transposed"
+    """The generators' way back up: as published, or without the checkerboard that it leaves."""
     judge_filters: int = 64
     """First width of the discriminators."""
     judge_layers: int = 3
@@ -158,6 +160,7 @@ def tiny() -> Config:
         size=64,
         filters=16,
         blocks=3,
+        upsample="nearest",
         judge_filters=16,
         judge_layers=2,
         identity=0.5,
@@ -311,8 +314,8 @@ class AIST(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.g = Generator(config.filters, config.blocks)
-        self.f = Generator(config.filters, config.blocks)
+        self.g = Generator(config.filters, config.blocks, config.upsample)
+        self.f = Generator(config.filters, config.blocks, config.upsample)
         self.d_x = Discriminator(config.judge_filters, config.judge_layers)
         self.d_y = Discriminator(config.judge_filters, config.judge_layers)
         self.pool_x = Pool(config.pool, config.size)

@@ -94,8 +94,9 @@ class Config:
     """Of the background in depth maps, diagonals; the nearer, the more the inside counts."""
     colour_weight: float = 0.0
     """Of the loss of coloured pictures; above 0 the points have colours."""
-    recolour: bool = False
-    """Show training shapes in other colours each time, so that none is known by its paint."""
+    mirror: Literal["none", "x", "z"] = "none"
+    """Show every other training shape, by chance, with left for right, which lie along this axis:
+    twice the pictures."""
     student_weight: float = 20.0
     """Of the loss of the student, which learns the winners' cameras."""
     lr: float = 1e-4
@@ -349,7 +350,7 @@ def _views(config: Config, snapshot: Snapshot, items: Sequence[Item], train: boo
         items=items,
         chosen=config.views_per_step if train else 0,
         depth=config.max_depth if config.depth_weight else None,
-        recolour=config.recolour and train,
+        mirror=config.mirror if train else "none",
     )
 
 

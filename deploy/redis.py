@@ -69,6 +69,7 @@ def users(roles: Iterable[str] = ROLES) -> dict[str, User]:
                 f"{_JOB}:todo",
                 f"{_JOB}:tries",
                 "farm:workers*",
+                "farm:counts",
                 "farm:seen",
                 "farm:strikes:*",
                 *queues,

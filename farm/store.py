@@ -53,7 +53,7 @@ LOCK, TICKED = "farm:controller", "farm:ticked"  # who controls, and when it las
 COUNTS = "farm:counts"
 """hash of numbers that only grow, since the farm began: "tasks" done, "units images" made, "leases
 expired", "messages lost", "failures crash" (tries), "given up crash" (items), "retries" """
-WORKER_LOGS = "worker"
+WORKER_LOGS = "workers"
 """In the place of a job: the live logs of workers, by name."""
 PARTS = (
     "tasks",

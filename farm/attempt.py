@@ -21,18 +21,22 @@ import redis
 
 from farm import kinds
 from farm.errors import ProgramFailed
+from farm.gate import Gate
 from farm.log_line import ERROR
 from farm.machine import memory_mb
 from farm.program import Program
-from farm.records import ItemFailure
+from farm.records import ItemFailure, JobRecord
+from farm.roles import queues
 from farm.settings import Settings
 from farm.store import MOST_STRIKES, Store
 from farm.task_log import TaskLog
+from farm.version import version
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5  # the child's memory and deadlines are looked at this often
 HERE = 2  # tries of one item on one worker
+BOUNCED = ("version", "held", "avoid", "off")  # claims that were refused for others to make
 
 
 @dataclass
@@ -60,6 +64,9 @@ class Runner:
     ):
         self.settings, self.store, self.name, self.role = settings, store, name, role
         self.stop = stop
+        self.gate = Gate(version(), settings.finish_within_s)
+        self.busy = threading.Lock()
+        """Held with a task in hand, whose thread alone may then touch the child."""
         self.now = Now()
         self.made: dict[str, int] = {}
         """Units made since it started."""
@@ -74,13 +81,19 @@ class Runner:
 
     def run(self, job: str, task: str) -> str:
         """Try one task: "done", or what became of it. "bounce": send its message again."""
+        if self.gate.closed:
+            return "bounce"
+        with self.busy:
+            return self._run(job, task)
+
+    def _run(self, job: str, task: str) -> str:
         record = self.store.job(job)
         if record is None:
             return "gone"
         kind = kinds.load(record.kind, self.settings.kind_packages)
         token = uuid.uuid4().hex
-        claimed = self._claim(job, task, kind, token)
-        if claimed in ("avoid", "off"):
+        claimed = self._claim(record, task, token)
+        if claimed in BOUNCED:
             return "bounce"
         if claimed != "ok":
             return claimed
@@ -89,7 +102,7 @@ class Runner:
             self.store.release(job, task, self.name, token)
             return "gone"
         self.now = Now(job=job, task=task)
-        attempt = Attempt(self, kind, record.job, text, job, task, token)
+        attempt = Attempt(self, kind, record, text, task, token)
         avoid = False
         try:
             avoid = attempt.until_done()
@@ -118,6 +131,14 @@ class Runner:
         self._program = Program(package, self._environment)
         return self._program
 
+    def rest(self) -> None:
+        """Give back what a child without a task holds; one with a task sees to it itself."""
+        if self._program and self.busy.acquire(blocking=False):
+            try:
+                self.drop()
+            finally:
+                self.busy.release()
+
     def drop(self) -> None:
         """Kill the child at once."""
         if self._program:
@@ -138,25 +159,33 @@ class Runner:
     def too_large(self, rss_mb: float) -> bool:
         return rss_mb > self._memory_mb
 
-    def others(self, kind: str) -> bool:
-        """Whether another live worker of this role takes tasks of this kind."""
+    def others(self, kind: str, queue: str) -> bool:
+        """Whether another live worker takes tasks of this kind."""
         return any(
             worker.name != self.name
-            and worker.role == self.role
+            and worker.takes_tasks
+            and queue in queues(worker.role)
             and self.store.strikes(kind, worker.name) < MOST_STRIKES
             for worker in self.store.workers(self.settings.worker_dead_s)
         )
 
-    def _claim(self, job: str, task: str, kind: kinds.Kind, token: str) -> str:
-        lease_s = self.settings.lease_s
-        claim = self.store.claim(
-            job, task, self.name, token, kind=kind.name, lease_s=lease_s, alone=False
-        )
-        if claim in ("avoid", "off") and not self.others(kind.name):
-            claim = self.store.claim(
-                job, task, self.name, token, kind=kind.name, lease_s=lease_s, alone=True
+    def _claim(self, record: JobRecord, task: str, token: str) -> str:
+        def claim(alone: bool) -> str:
+            return self.store.claim(
+                record.id,
+                task,
+                self.name,
+                token,
+                kind=record.kind,
+                lease_s=self.settings.lease_s,
+                alone=alone,
+                version=self.gate.version,
             )
-        return claim
+
+        claimed = claim(alone=False)
+        if claimed in ("avoid", "off") and not self.others(record.kind, record.role):
+            claimed = claim(alone=True)
+        return claimed
 
 
 class Attempt:
@@ -166,23 +195,25 @@ class Attempt:
         self,
         runner: Runner,
         kind: kinds.Kind,
-        job_json: str,
+        record: JobRecord,
         task_json: str,
-        job: str,
         name: str,
         token: str,
     ):
         self.runner, self.store, self.settings = runner, runner.store, runner.settings
-        self.kind, self.job, self.name, self.token = kind, job, name, token
-        self.job_value, self.task_value = json.loads(job_json), json.loads(task_json)
-        self.units = kind.module.units(kind.read_job(job_json), kind.read_task(task_json))
+        self.kind, self.job, self.name, self.token = kind, record.id, name, token
+        self.queue = record.role
+        self.job_value, self.task_value = json.loads(record.job), json.loads(task_json)
+        self.units = kind.module.units(kind.read_job(record.job), kind.read_task(task_json))
         self.log = TaskLog(
-            log_path(self.settings, job, name),
+            log_path(self.settings, record.id, name),
             runner.name,
-            lambda lines, keep: self.store.log(job, name, lines, keep),
+            lambda lines, keep: self.store.log(record.id, name, lines, keep),
         )
         self._renewed = time.monotonic()
         self._live: dict[str, int] = {}
+        self._made: dict[str, int] = {}
+        self._began = 0.0
         self._program: Program | None = None
         self.done = False
         """Whether its product is on record: its live log is on its way out."""
@@ -198,13 +229,16 @@ class Attempt:
                 for failure in failures
                 if not self.store.final(failure, self.settings.tries)
             ]
-            if any(tries >= HERE for tries in open_tries) and self.runner.others(self.kind.name):
+            if any(tries >= HERE for tries in open_tries) and self.runner.others(
+                self.kind.name, self.queue
+            ):
                 return True
 
     def _try(self) -> list[ItemFailure] | None:
         """One try in the child: None when the task is over, else what failed in it."""
         failed: list[ItemFailure] = []
-        self._live = {}
+        self._live, self._made = {}, {}
+        self._began = time.monotonic()
         program, item, said = None, None, ""
         try:
             program = self._program = self._start()
@@ -231,8 +265,8 @@ class Attempt:
                         _count(self._live, event["units"])
                     case "finish":
                         item = None
-                        _count(self._live, event["units"])
-                        _count(self.runner.made, event["units"])
+                        for counts in (self._live, self._made, self.runner.made):
+                            _count(counts, event["units"])
                     case "failed":
                         item = None
                         failed.append(self._failed(event["item"], event["class"], event["reason"]))
@@ -293,6 +327,9 @@ class Attempt:
         """Keep the lease. Raises Stopped or Lost."""
         if self.runner.stop.is_set():
             raise Stopped
+        if self.runner.gate.must_drop(self._left_s()):
+            self.log.note(f"handed back: {self.runner.gate.paused}")
+            raise Stopped
         if time.monotonic() - self._renewed < self.settings.renew_s:
             return
         try:
@@ -307,6 +344,15 @@ class Attempt:
             raise Lost
         if answer == "stop":
             raise Stopped
+
+    def _left_s(self) -> float | None:
+        """Seconds to the end of the task, at the pace of this try; None while that is unknown."""
+        waits = [
+            (number - self._live.get(unit, 0)) * (time.monotonic() - self._began) / made
+            for unit, number in self.units.items()
+            if (made := self._made.get(unit, 0))
+        ]
+        return max(waits) if waits else None
 
     def _may_commit(self) -> bool:
         """Whether the lease still holds; waits for a Redis that is away."""

@@ -33,8 +33,10 @@ from farm.errors import FarmBusy
 from farm.own_log import configure
 from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
+from farm.roles import Slots
 from farm.settings import Settings
 from farm.store import Store, connect
+from farm.version import version
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ LOCK_S = 8.0
 PLANNERS = 3  # jobs that are planned at once: a train job's look at its data is a process of torch
 RATE_S = 60.0  # rates are told over the last minute
 PUBLISH_SHARE = 10  # rewriting the index takes at most a tenth of the time
+FORGET_S = 3600.0  # a worker that is gone is shown for so long
 LOST_LEASES = 8  # a task whose worker vanished this often is given up: it takes machines down
 
 
@@ -54,6 +57,7 @@ class Controller:
         self.holder = f"{_processes()} {os.getpid()} {uuid.uuid4().hex[:6]}"
         self.lives: dict[str, Life] = {}
         self.sent = 0
+        self._tidied = 0.0
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
         # Looking at what jobs read takes long, many of a pipeline's may begin at once, and those
         # that run want their indexes written meanwhile.
@@ -65,32 +69,35 @@ class Controller:
 
         Raises FarmBusy when another controller is at work.
         """
-        if not self.store.lock(self.holder, LOCK_S):
+        if not self.store.lock(self.holder, LOCK_S, version()):
             self._take_over()
         self.conductor.tick()
+        self._tidy()
         records = [record for record in self.store.jobs() if record.active]
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()
         workers = self.store.workers(self.settings.worker_dead_s) if records else []
-        slots: dict[str, int] = {}
-        for worker in workers:
-            slots[worker.role] = slots.get(worker.role, 0) + 1
+        slots = Slots(worker.role for worker in workers if worker.takes_tasks)
         before = self.sent
         for record in records:
             try:
                 if record.id not in self.lives:
                     self.lives[record.id] = Life(self, record)
-                room = self.settings.window * slots.get(record.role, 0)
+                room = self.settings.window * slots.of(record.role)
                 used = self.lives[record.id].tick(record, room)
                 # The oldest job is served first; what it leaves of the window is the next one's.
-                slots[record.role] = max(
-                    0, slots.get(record.role, 0) - math.ceil(used / self.settings.window)
-                )
+                slots.take(record.role, math.ceil(used / self.settings.window))
             except (redis.RedisError, kombu.exceptions.OperationalError):
                 raise
             except Exception as error:  # whatever a kind does wrong is its job's end, not ours
                 self.fail(record.id, error)
         return self.sent > before
+
+    def _tidy(self) -> None:
+        """Once a minute, forget the workers that are gone for good."""
+        if time.monotonic() - self._tidied > 60:
+            self._tidied = time.monotonic()
+            self.store.forget_workers(FORGET_S)
 
     def fail(self, job: str, error: BaseException) -> None:
         """Stop a job: its storage or its specification will not do."""
@@ -114,7 +121,7 @@ class Controller:
             raise FarmBusy("the controller's lock", holder or "another controller")
         log.info("taking over from a controller that is gone: %s", holder)
         self.store.unlock(holder)
-        if not self.store.lock(self.holder, LOCK_S):
+        if not self.store.lock(self.holder, LOCK_S, version()):
             raise FarmBusy("the controller's lock", "another controller")
 
     def close(self) -> None:
@@ -159,7 +166,7 @@ class Life:
         if not self._ready and self._slow is None:
             # Started anew amid a job: tasks go out at once, the index waits for the scan.
             self._slow = self.controller.planners.submit(self._scan)
-        self._reconcile()
+        self._reconcile(record)
         used = self._dispatch(record, room)
         self._take_in()
         self._publish()
@@ -215,7 +222,7 @@ class Life:
 
     # every tick
 
-    def _reconcile(self) -> None:
+    def _reconcile(self, record: JobRecord) -> None:
         """Expected minus committed: leases that ran out, messages that vanished."""
         for name in self.store.expired(self.id):
             text = self.store.task(self.id, name)
@@ -240,7 +247,7 @@ class Life:
             log.warning("lease ran out job=%s task=%s times=%d", self.id, name, times)
             if times >= LOST_LEASES:
                 self.store.give_up(self.id, name, f"crash: its worker vanished {times} times")
-        if self.store.queue_length(self.kind.role) == 0:
+        if self.store.queue_length(record.role) == 0:
             for name in self.store.vanished(self.id, self.settings.vanished_s):
                 log.warning("message vanished job=%s task=%s", self.id, name)
 
@@ -253,7 +260,7 @@ class Life:
             return used
         names = self.store.dispatch(self.id, room - used)
         for name in names:
-            send(self.controller.app, self.kind.role, self.id, name, shown(record.kind, self.id))
+            send(self.controller.app, record.role, self.id, name, shown(record.kind, self.id))
             self.controller.sent += 1
         return used + len(names)
 

@@ -20,6 +20,7 @@ from farm.follow import STOPPED, Interrupt, until_it_rests
 from farm.graph import changes, graph, plain
 from farm.pipelines import BLOCKED, Pipelines, PipelineView
 from farm.records import DONE, FAILED, INTERRUPTED, RUNNING, SUBMITTED, WorkerRecord
+from farm.roles import queues
 from farm.settings import Settings
 from farm.store import Store
 from farm.watch import MAX_WORKERS, Watch, duration, worker_table
@@ -72,7 +73,7 @@ def picture(
 ) -> RenderableType:
     """The graph, and who works on it; in about so many lines."""
     roles = {each.stage.role for each in view.stages}
-    mine = [worker for worker in workers if worker.role in roles][:MAX_WORKERS]
+    mine = [worker for worker in workers if roles.intersection(queues(worker.role))][:MAX_WORKERS]
     if not (mine and view.record.active):
         return graph(view, lines)
     rest = None if lines is None else max(1, lines - len(mine) - AROUND)

@@ -3,7 +3,7 @@
 A kind is a module of `renderer.jobs`, `trainer.jobs` or a package of FARM_KIND_PACKAGES; its
 file name is its name. It imports nothing heavy at its top and has
 
-    ROLE                    queue, and workers that take it: "render", "train"
+    ROLE                    queue, and workers that take it (farm.roles): "render", "train"
     NOT_IDENTITY            names of the Job's fields that do not change the result
     Job                     frozen keyword-only dataclass; field docstrings are the help of
                             `farm submit`; ValueError of __post_init__ is told in one line.
@@ -55,6 +55,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from farm.errors import BadJson, UnknownKind
+from farm.roles import CPU
 
 T = TypeVar("T")
 
@@ -92,8 +93,12 @@ class Kind:
 
     @property
     def role(self) -> str:
-        """Its queue, and the workers that take it."""
+        """Its queue, and the workers that take it; see queue()."""
         return str(self.module.ROLE)
+
+    def queue(self, job: Any) -> str:
+        """Where a job's tasks wait: its role's, or that of what needs no GPU (farm.roles)."""
+        return CPU if getattr(job, "device", None) == "cpu" else self.role
 
     def job_id(self, job: Any) -> str:
         """Twelve hex digits that name the job: the same job has the same ones."""

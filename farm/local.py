@@ -27,6 +27,7 @@ from farm.address import celery_url, redis_url
 from farm.errors import BrokerFailed, OtherRoots
 from farm.kept import Kept
 from farm.pipelines import Pipelines
+from farm.roles import CPU, RENDER, TRAIN
 from farm.settings import Settings, load
 from farm.store import Store, connect
 
@@ -227,7 +228,9 @@ class Supervisor:
             return
         number = int(wishes["workers"]) if wishes.get("workers") else None
         wanted: dict[str, Kept] = {}
-        roles = {record.role for record in active} | ({"render"} if stay else set())
+        # Trainers take what needs no GPU, too: one more worker would only share their cores.
+        roles = {TRAIN if record.role == CPU else record.role for record in active}
+        roles |= {RENDER} if stay else set()
         for role in sorted(roles):
             for slot in machine.slots(role, number):
                 name = f"{role}-{slot.name}"

@@ -8,10 +8,23 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 WORKER_MB = 1000  # a warm child with a large shape, and its parent
+
+
+CARDS = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU, as nvidia-smi lists it."""
+
+    index: int
+    uuid: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -55,21 +68,77 @@ def memory_mb() -> float:
 
 
 @functools.cache
-def gpus() -> tuple[str, ...]:
-    """NVIDIA GPUs, by name, as nvidia-smi lists them."""
+def gpus() -> tuple[Card, ...]:
+    """NVIDIA GPUs, in the order of nvidia-smi; none where that is missing or fails."""
     program = shutil.which("nvidia-smi")
     if not program:
         return ()
     try:
         found = subprocess.run(
-            [program, "--query-gpu=name", "--format=csv,noheader"],
+            [program, "--query-gpu=index,uuid,name", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(found.stdout.strip().splitlines()) if found.returncode == 0 else ()
+    return tuple(_cards(found.stdout)) if found.returncode == 0 else ()
+
+
+def _cards(told: str) -> Iterator[Card]:
+    for line in told.splitlines():
+        index, uuid, name = ([part.strip() for part in line.split(",", 2)] + ["", ""])[:3]
+        if index.isdecimal() and name:
+            yield Card(int(index), uuid, name)
+
+
+def chosen(text: str, cards: Sequence[Card]) -> tuple[Card, ...]:
+    """The cards that "0", "0,2" or the (beginnings of) UUIDs name.
+
+    Raises ValueError, naming the one that is not there.
+    """
+    found = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        named = [
+            card
+            for card in cards
+            if (card.index == int(word) if word.isdecimal() else card.uuid.startswith(word))
+        ]
+        if len(named) != 1 or named[0] in found:
+            there = ", ".join(f"{card.index} ({card.name})" for card in cards)
+            raise ValueError(
+                f"--gpu {word}: there are {there}; give each once, by number or UUID"
+                if cards
+                else f"--gpu {word}: nvidia-smi finds no GPU here; look after its driver, or leave "
+                "--gpu out to work on the CPU"
+            )
+        found += named
+    return tuple(found)
+
+
+def visible(text: str | None, cards: Sequence[Card]) -> tuple[Card, ...]:
+    """The cards that a process with this CUDA_VISIBLE_DEVICES sees; all without it."""
+    if text is None:
+        return tuple(cards)
+    try:
+        return chosen(text, cards)
+    except ValueError:
+        return ()
+
+
+def cards_name(cards: Sequence[Card]) -> str:
+    """For people: "NVIDIA H200", "4 x NVIDIA H200", "" for none."""
+    names = dict.fromkeys(card.name for card in cards)
+    counts = ((name, sum(card.name == name for card in cards)) for name in names)
+    return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in counts)
+
+
+def showing(cards: Sequence[int]) -> dict[str, str]:
+    """The variables by which a process sees these GPUs and no other.
+
+    Without the second one CUDA numbers them from the fastest down, and nvidia-smi by their place.
+    """
+    return {CARDS: ",".join(map(str, cards)), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def slots(role: str, wanted: int | None = None) -> list[Slot]:
@@ -84,7 +153,7 @@ def slots(role: str, wanted: int | None = None) -> list[Slot]:
     if gpus():
         number = wanted or len(gpus())
         threads = max(1, count // number)
-        cards = [{"CUDA_VISIBLE_DEVICES": _cards(role, i, number)} for i in range(number)]
+        cards = [showing(_share(role, i, number)) for i in range(number)]
     else:
         fits = max(1, int(memory_mb() // WORKER_MB))
         number = wanted or min(1 if role == "train" else count, fits)
@@ -97,9 +166,9 @@ def slots(role: str, wanted: int | None = None) -> list[Slot]:
     ]
 
 
-def _cards(role: str, worker: int, workers: int) -> str:
+def _share(role: str, worker: int, workers: int) -> list[int]:
     """The GPUs of one of several workers."""
     count = len(gpus())
     if role == "train" and workers < count:
-        return ",".join(str(card) for card in range(count) if card % workers == worker)
-    return str(worker % count)
+        return [card for card in range(count) if card % workers == worker]
+    return [worker % count]

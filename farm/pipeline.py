@@ -233,7 +233,7 @@ class Checked:
         return Stage(
             name=draft.name,
             kind=kind.name,
-            role=kind.role,
+            role=kind.queue(job),
             id=kind.job_id(job),
             job=text,
             product=str(getattr(job, product)),

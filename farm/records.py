@@ -67,6 +67,20 @@ class ItemFailure:
     """Last lines of the child's stderr."""
 
 
+PAUSE, DRAIN = "pause", "drain"
+"""What a person asks of a worker: hand its task back, or finish it; then take no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What a worker is told at every heartbeat."""
+
+    version: str = ""
+    """The controller's; "" before there was one."""
+    hold: str = ""
+    """PAUSE, DRAIN or ""."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
     name: str
@@ -75,6 +89,9 @@ class WorkerRecord:
     pid: int
     version: str
     device: str = ""
+    """CUDA_VISIBLE_DEVICES."""
+    gpu: str = ""
+    """The name of its card; "" without one."""
     job: str = ""
     task: str = ""
     item: str = ""
@@ -86,8 +103,23 @@ class WorkerRecord:
     made: dict[str, int] = field(default_factory=dict)
     """Units made since it started."""
     started: float = 0.0
+    paused: str = ""
+    """Why it rests; "" when it works."""
+    refused: str = ""
+    """Why the controller gives it no tasks; "" when it does."""
+    off: dict[str, str] = field(default_factory=dict)
+    """Kinds that it is taken off -> why."""
     age_s: float = 0.0
     """Seconds since it was last seen."""
+
+    @property
+    def takes_tasks(self) -> bool:
+        return not self.paused and not self.refused
+
+    @property
+    def rate(self) -> tuple[str, float]:
+        """Its smallest unit, images rather than shapes, and so many of them a second."""
+        return next(reversed(self.rates.items()), ("", 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

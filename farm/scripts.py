@@ -22,9 +22,9 @@ return names
 """
 )
 
-# KEYS job queued leases leased done dead avoid live strikes
-# ARGV task worker token lease_s alone(0|1) most_strikes
-# -> 'ok', or why not: stop gone done leased avoid off
+# KEYS job queued leases leased done dead avoid live strikes version holds
+# ARGV task worker token lease_s alone(0|1) most_strikes version('' of whoever has none)
+# -> 'ok', or why not: stop done leased version held avoid off
 CLAIM = (
     NOW
     + """
@@ -38,14 +38,17 @@ if expiry and tonumber(expiry) > now then
   redis.call('ZREM', KEYS[2], ARGV[1])
   return 'leased'
 end
+local refused = nil
 if ARGV[5] == '0' then
-  local refused = nil
   if redis.call('HGET', KEYS[7], ARGV[1]) == ARGV[2] then refused = 'avoid' end
   if redis.call('SCARD', KEYS[9]) >= tonumber(ARGV[6]) then refused = 'off' end
-  if refused then
-    redis.call('ZADD', KEYS[2], now, ARGV[1])
-    return refused
-  end
+end
+if redis.call('HEXISTS', KEYS[11], ARGV[2]) == 1 then refused = 'held' end
+local version = redis.call('GET', KEYS[10])
+if version and ARGV[7] ~= '' and version ~= ARGV[7] then refused = 'version' end
+if refused then
+  redis.call('ZADD', KEYS[2], now, ARGV[1])
+  return refused
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3] .. ' ' .. ARGV[2])
@@ -155,17 +158,30 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 """
 )
 
-# KEYS workers seen / ARGV name record
+# KEYS workers seen version holds / ARGV name record -> the controller's version, what it is told
 BEAT = (
     NOW
     + """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
-return 1
+return {redis.call('GET', KEYS[3]) or '', redis.call('HGET', KEYS[4], ARGV[1]) or ''}
 """
 )
 
-# KEYS lock ticked / ARGV holder ttl_ms -> 1 ours, 0 somebody else's
+# KEYS workers seen / ARGV age_s -> names of the workers forgotten
+FORGET = (
+    NOW
+    + """
+local names = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[1])
+for _, name in ipairs(names) do
+  redis.call('HDEL', KEYS[1], name)
+  redis.call('ZREM', KEYS[2], name)
+end
+return names
+"""
+)
+
+# KEYS lock ticked version / ARGV holder ttl_ms version -> 1 ours, 0 somebody else's
 LOCK = (
     NOW
     + """
@@ -173,6 +189,7 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SET', KEYS[2], now)
+if ARGV[3] ~= '' then redis.call('SET', KEYS[3], ARGV[3]) end
 return 1
 """
 )

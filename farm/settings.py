@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -51,6 +53,16 @@ class Settings:
     """A child that is not ready after this long is killed; Blender on a cold disk takes 20."""
     tries: int = 3
     """An item that failed this often is quarantined."""
+    yield_to_people: bool = False
+    """A worker rests while somebody types or logs in here, or uses the desktop."""
+    yield_to_gpu: bool = False
+    """A worker rests while a program that is not the farm's computes on its GPU."""
+    work_hours: str = ""
+    """When workers work here: `20:00-08:00, weekends, fri 16:00-20:00`; always, without it."""
+    return_after_s: float = 300.0
+    """A worker that yielded works again after so long without a sign of anybody."""
+    finish_within_s: float = 5.0
+    """A worker that yields ends a task that needs no more than this, and hands back any other."""
     window: int = 2
     """Tasks kept in the queue per live worker slot."""
     worker_dead_s: float = 10.0
@@ -171,6 +183,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     try:
         if hint is Path and isinstance(value, str):
             return Path(value)
+        if hint is bool:
+            return value if isinstance(value, bool) else SWITCHES[value.lower()]
         if hint is str and isinstance(value, str):
             return value
         if get_origin(hint) is tuple:
@@ -181,8 +195,10 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
             if number < 0:
                 raise ValueError
             return number
-    except (TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
+    if hint is bool:
+        raise ValueError(f"{name} ({value!r}) must be true or false")
     wanted = getattr(hint, "__name__", str(hint))
     raise ValueError(
         f"{name} ({value!r}) must be a {wanted} of at least 0"

@@ -38,11 +38,14 @@ from farm import scripts
 from farm.records import (
     ACTIVE,
     DONE,
+    DRAIN,
     FAILED,
+    PAUSE,
     RESTING,
     SUBMITTED,
     ItemFailure,
     JobRecord,
+    Orders,
     View,
     WorkerRecord,
 )
@@ -55,6 +58,9 @@ COUNTS = "farm:counts"
 expired", "messages lost", "failures crash" (tries), "given up crash" (items), "retries" """
 WORKER_LOGS = "workers"
 """In the place of a job: the live logs of workers, by name."""
+VERSION = "farm:version"  # the controller's, which workers must have
+HOLDS = "farm:holds"
+"""hash: worker -> what a person asks of it, PAUSE or DRAIN"""
 PARTS = (
     "tasks",
     "todo",
@@ -74,6 +80,7 @@ PARTS = (
 BULK = 1000  # commands per round trip when a plan is recorded
 LOG_S = 86_400  # a live log stays for so long after its last line
 MOST_LOGS = 1000  # live logs of one job
+WORKER_FIELDS = frozenset(field.name for field in dataclasses.fields(WorkerRecord))
 MOST_STRIKES = 3  # distinct items of one kind, before a worker is taken off that kind
 
 
@@ -114,6 +121,7 @@ class Store:
         self._vanished, self._expired = script(scripts.VANISHED), script(scripts.EXPIRED)
         self._beat, self._lock = script(scripts.BEAT), script(scripts.LOCK)
         self._turn, self._log = script(scripts.TURN), script(scripts.LOG)
+        self._forget = script(scripts.FORGET)
 
     # jobs
 
@@ -265,13 +273,17 @@ class Store:
         kind: str,
         lease_s: float,
         alone: bool,
+        version: str = "",
     ) -> str:
-        """ "ok", or why not: stop, done, leased; avoid and off (not when alone)."""
+        """ "ok", or why not: stop, done, leased, version, held; avoid and off (not when alone).
+
+        version  of the worker, which the controller's must be
+        """
         keys = _keys(job, "", "queued", "leases", "leased", "done", "dead", "avoid", "live")
         return str(
             self._claim(
-                keys=[*keys, _strikes(kind, worker)],
-                args=[task, worker, token, lease_s, int(alone), MOST_STRIKES],
+                keys=[*keys, _strikes(kind, worker), VERSION, HOLDS],
+                args=[task, worker, token, lease_s, int(alone), MOST_STRIKES, version],
             )
         )
 
@@ -457,14 +469,64 @@ class Store:
 
     # workers
 
-    def beat(self, record: WorkerRecord) -> None:
-        """A worker says that it is there."""
-        self._beat(keys=[WORKERS, SEEN], args=[record.name, json.dumps(dataclasses.asdict(record))])
+    def beat(self, record: WorkerRecord) -> Orders:
+        """A worker says that it is there; what it is told."""
+        version, hold = self._beat(
+            keys=[WORKERS, SEEN, VERSION, HOLDS],
+            args=[record.name, json.dumps(dataclasses.asdict(record))],
+        )
+        return Orders(version=str(version), hold=str(hold))
 
     def leave(self, worker: str) -> None:
         """A worker says goodbye."""
         self.client.hdel(WORKERS, worker)
         self.client.zrem(SEEN, worker)
+
+    def forget_workers(self, age_s: float) -> list[str]:
+        """Forget the workers not seen for so many seconds: their names."""
+        return list(self._forget(keys=[WORKERS, SEEN], args=[age_s]))
+
+    def pause(self, worker: str) -> None:
+        """Have a worker hand its task back and rest; also once it is started anew."""
+        self.client.hset(HOLDS, worker, PAUSE)
+
+    def drain(self, worker: str) -> None:
+        """Have a worker finish its task and take no more, until it is started anew.
+
+        It is drained when its record says that it is paused and has no job.
+        """
+        self.client.hset(HOLDS, worker, DRAIN)
+
+    def resume(self, worker: str) -> bool:
+        """Have a worker go on; whether it was held."""
+        return bool(self.client.hdel(HOLDS, worker))
+
+    def held(self, worker: str) -> str:
+        """PAUSE, DRAIN or ""."""
+        return str(self.client.hget(HOLDS, worker) or "")
+
+    def off(self, worker: str, kinds: Iterable[str]) -> dict[str, str]:
+        """The kinds that a worker is taken off, and what failed there, in words."""
+        names = list(kinds)
+        with self.client.pipeline(transaction=False) as pipe:
+            for kind in names:
+                pipe.smembers(_strikes(kind, worker))
+            found = dict(zip(names, pipe.execute(), strict=True))
+        return {
+            kind: self._why_off(marks)
+            for kind, marks in found.items()
+            if len(marks) >= MOST_STRIKES
+        }
+
+    def _why_off(self, marks: set[str]) -> str:
+        """ "3 items failed here: crash, killed by SIGSEGV" from the strikes of a worker."""
+        told = ""
+        for mark in sorted(marks):
+            job, _, item = mark.partition(" ")
+            if text := self.client.hget(_key(job, "tries"), item):
+                failure = json.loads(text)
+                told = f": {failure['cls']}, {failure['reason']}"
+        return f"{len(marks)} items failed here{told}"
 
     def forgive(self, worker: str, kinds: Iterable[str]) -> None:
         """A worker started anew: its strikes are forgotten."""
@@ -482,8 +544,7 @@ class Store:
             records, seen = pipe.execute()
         ages = {name: now - score for name, score in seen}
         found = [
-            WorkerRecord(**{**json.loads(text), "age_s": round(ages.get(name, 1e9), 1)})
-            for name, text in sorted(records.items())
+            _worker(text, round(ages.get(name, 1e9), 1)) for name, text in sorted(records.items())
         ]
         return [worker for worker in found if dead_s is None or worker.age_s <= dead_s]
 
@@ -492,9 +553,11 @@ class Store:
 
     # the controller
 
-    def lock(self, holder: str, ttl_s: float) -> bool:
-        """Be, or stay, the one controller."""
-        return bool(self._lock(keys=[LOCK, TICKED], args=[holder, int(ttl_s * 1000)]))
+    def lock(self, holder: str, ttl_s: float, version: str = "") -> bool:
+        """Be, or stay, the one controller; workers of another version then get nothing."""
+        return bool(
+            self._lock(keys=[LOCK, TICKED, VERSION], args=[holder, int(ttl_s * 1000), version])
+        )
 
     def holder(self) -> str:
         """Who holds the controller's lock; "" for nobody."""
@@ -548,6 +611,12 @@ class Store:
 
 def _strikes(kind: str, worker: str) -> str:
     return f"farm:strikes:{kind}:{worker}"
+
+
+def _worker(text: str, age_s: float) -> WorkerRecord:
+    """A record of any version: one that is upgraded last has fields that are not known here."""
+    facts = {name: value for name, value in json.loads(text).items() if name in WORKER_FIELDS}
+    return WorkerRecord(**{**facts, "age_s": age_s})
 
 
 def _add(counts: dict[str, int], units: Mapping[str, int]) -> None:

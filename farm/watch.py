@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from farm.records import RUNNING, SUBMITTED, View, WorkerRecord
+from farm.roles import queues
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,6 +28,7 @@ COLOURS = {
 }
 LABEL, BAR = 56, 40  # characters, at most
 WIDEST = 110  # columns that the workers' table takes
+LATE_S = 10.0
 MAX_WORKERS = 12  # lines; more are counted
 
 
@@ -119,7 +121,7 @@ def picture(views: Sequence[View], workers: Sequence[WorkerRecord]) -> Renderabl
     for view in views:
         parts += [_head(view), _bars(view), _foot(view), Text()]
     mine = {view.record.role for view in views}
-    shown = [worker for worker in workers if worker.role in mine]
+    shown = [worker for worker in workers if mine.intersection(queues(worker.role))]
     running = any(view.record.state in (RUNNING, SUBMITTED) for view in views)
     if shown and running:
         parts.append(worker_table(shown[:MAX_WORKERS]))
@@ -130,31 +132,29 @@ def picture(views: Sequence[View], workers: Sequence[WorkerRecord]) -> Renderabl
     return Group(*parts)
 
 
-def worker_table(workers: Sequence[WorkerRecord], wide: bool = False) -> RenderableType:
-    """Workers, what they do and how they are."""
+def worker_table(workers: Sequence[WorkerRecord]) -> RenderableType:
+    """Workers and what they do; `farm workers` tells more (farm.roster)."""
     from rich.table import Table
 
     # As wide as the terminal whatever is in it, so that nothing jumps while one watches.
-    whole = None if wide else min(WIDEST, _columns())
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, width=whole)
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False,
+        width=min(WIDEST, _columns()),
+    )  # fmt: skip
     for name, share in (("  worker", 5), ("task", 5), ("at", 3)):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, ratio=None if wide else share)
+        table.add_column(name, overflow="ellipsis", no_wrap=True, ratio=share)
     for name, width in (("rate", 14), ("MB", 5)):
-        table.add_column(name, justify="right", no_wrap=True, width=None if wide else width)
-    for name in ("tasks", "seen", "version") if wide else ():
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, width=width)
     for worker in workers:
-        # The last unit is the smallest: images rather than shapes.
-        unit, rate = next(reversed(worker.rates.items()), ("", 0.0))
-        late = worker.age_s > 10
+        unit, rate = worker.rate
+        rests = "" if worker.takes_tasks else "paused" if worker.paused else "refused"
         table.add_row(
             f"  {worker.name}",
-            worker.task or "[dim]waits[/]",
-            worker.item,
+            worker.task or f"[dim]{rests or 'waits'}[/]",
+            worker.item or (worker.paused or worker.refused if not worker.task else ""),
             f"{rate:.1f} {unit}/s" if unit else "",
             f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
-            *((str(worker.tasks), f"{worker.age_s:.0f} s ago", worker.version) if wide else ()),
-            style="red" if late else "",
+            style="red" if worker.age_s > LATE_S else "",
         )
     return table
 

@@ -15,19 +15,22 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 from celery import signals
 from celery.platforms import SecurityWarning
 
-from farm import kinds, scratch
+from farm import kinds, machine, scratch
 from farm.address import redis_url
 from farm.app import TASK, make_app, send
 from farm.attempt import Now, Runner
 from farm.child import die_with_parent
 from farm.own_log import Recent, configure
-from farm.records import WorkerRecord
+from farm.presence import MARK, Presence
+from farm.records import DRAIN, WorkerRecord
+from farm.roles import CPU, queues
 from farm.settings import Settings
 from farm.store import WORKER_LOGS, Store, connect
 from farm.version import version
@@ -35,6 +38,8 @@ from farm.version import version
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
+LOOK_S = 2.0  # a person has the machine within this, finish_within_s and a moment
+OFF_S = 10.0
 RATE_S = 30.0  # rates are told over the last half minute
 STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its consumer hangs
 
@@ -42,6 +47,9 @@ STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its
 def work(settings: Settings, role: str, slot: str = "0") -> int:
     """Be a worker until told to stop; the exit code."""
     name = _name(role, slot)
+    os.environ[MARK] = name
+    cards = machine.visible(os.environ.get(machine.CARDS), machine.gpus())
+    presence = Presence(settings, cards)
     stop = threading.Event()
     store = Store(connect(redis_url(settings)))
     runner = Runner(settings, store, name, role, stop)
@@ -51,13 +59,18 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
     def run(self: Any, job: str, task: str) -> str:
         return _run(app, runner, job, task, self.request.shadow)
 
-    names = [kind for kind in kinds.find(settings.kind_packages)]
     scratch.sweep()
     store.release_all(name)
-    store.forgive(name, names)
-    heart = Heart(settings, runner, store)
+    store.forgive(name, kinds.find(settings.kind_packages))
+    if store.held(name) == DRAIN:
+        store.resume(name)
+    heart = Heart(settings, runner, store, machine.cards_name(cards))
     logging.getLogger().addHandler(heart.recent)
-    heart.start()
+    if presence.wanted:
+        runner.gate.yield_to(presence.look())
+        threading.Thread(
+            target=_look_out, args=(presence, runner), name="presence", daemon=True
+        ).start()
 
     @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def stopping(**_: Any) -> None:
@@ -67,17 +80,19 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         hostname=name,
         pool="threads",
         concurrency=1,
-        queues=[role],
+        queues=queues(role),
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
         optimization="fair",
         quiet=True,
     )
+    heart.tap = Tap(worker, queues(role))
+    heart.start()
     # For a job that waits already, the child loads Blender or torch while Celery connects.  Linux
     # ties it to this thread, which lasts as long as the worker.
-    waiting = [job for job in store.jobs() if job.active and job.role == role]
-    if waiting:
+    waiting = [job for job in store.jobs() if job.active and job.role in queues(role)]
+    if waiting and not runner.gate.closed:
         runner.program(kinds.load(waiting[0].kind, settings.kind_packages).program)
     try:
         worker.start()
@@ -102,7 +117,8 @@ def _run(app: Any, runner: Runner, job: str, task: str, name: str | None) -> str
     try:
         outcome = runner.run(job, task)
         if outcome == "bounce":
-            send(app, runner.role, job, task, name)
+            if record := runner.store.job(job):
+                send(app, record.role, job, task, name)
             # Leave the others time to take it. Chance, or two workers with a task each that is
             # for the other one would pick up their own again for ever.
             runner.stop.wait(random.uniform(0.1, 0.9))
@@ -115,20 +131,55 @@ def _run(app: Any, runner: Runner, job: str, task: str, name: str | None) -> str
         return "error"
 
 
-class Heart(threading.Thread):
-    """Says every two seconds that the worker is there and what it does."""
+def _look_out(presence: Presence, runner: Runner) -> None:
+    """Have the worker rest while somebody else wants the machine. Ends with the worker."""
+    while not runner.stop.wait(LOOK_S):
+        try:
+            runner.gate.yield_to(presence.look())
+        except Exception:
+            log.exception("cannot tell who else is here")
+        if runner.gate.closed:
+            runner.rest()
 
-    def __init__(self, settings: Settings, runner: Runner, store: Store):
+
+class Tap:
+    """Whether Celery hands messages to this worker; one that rests leaves them to others."""
+
+    def __init__(self, worker: Any, names: Sequence[str]):
+        self._worker, self._names = worker, names
+
+    def turn(self, on: bool) -> None:
+        """Open or close it, where it is not so already. From any thread."""
+        consumer = getattr(self._worker, "consumer", None)
+        tasks = getattr(consumer, "task_consumer", None)
+        if consumer is None or tasks is None:
+            return  # not connected: the next heartbeat tries again
+        for name in self._names:
+            if tasks.consuming_from(name) != on:
+                consumer.call_soon(
+                    consumer.add_task_queue if on else consumer.cancel_task_queue, name
+                )
+
+
+class Heart(threading.Thread):
+    """Says every two seconds that the worker is there and what it does, and hears its orders."""
+
+    def __init__(self, settings: Settings, runner: Runner, store: Store, gpu: str):
         super().__init__(name="heart", daemon=True)
         self.settings, self.runner, self.store = settings, runner, store
         self.recent = Recent(runner.name)
+        self.tap: Tap | None = None
+        self._off: dict[str, str] = {}
+        self._off_at = 0.0
+        self._said = ""
         self._facts: dict[str, Any] = {
             "name": runner.name,
             "role": runner.role,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": version(),
-            "device": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+            "device": os.environ.get(machine.CARDS, ""),
+            "gpu": gpu,
             "started": time.time(),
         }
         self._empty = time.monotonic()
@@ -137,7 +188,8 @@ class Heart(threading.Thread):
     def run(self) -> None:
         while True:
             try:
-                self.store.beat(self.record())
+                self.runner.gate.order(self.store.beat(self.record()))
+                self._obey()
                 self.tell()
                 self._watch_consumer()
             except redis.RedisError as error:
@@ -174,13 +226,39 @@ class Heart(threading.Thread):
             rates=rates,
             tasks=self.runner.tasks,
             made=made,
+            paused=self.runner.gate.paused,
+            refused=self.runner.gate.refused,
+            off=self._taken_off(),
         )
+
+    def _obey(self) -> None:
+        """Take messages or leave them, as the gate says."""
+        closed = self.runner.gate.closed
+        if closed != self._said:
+            log.warning("takes no tasks: %s", closed) if closed else log.info("takes tasks again")
+            self._said = closed
+        if self.tap:
+            self.tap.turn(on=not closed)
+        if closed:
+            self.runner.rest()
+
+    def _taken_off(self) -> dict[str, str]:
+        """The kinds that it is taken off; asked now and then, for it changes rarely."""
+        now = time.monotonic()
+        if now - self._off_at > OFF_S:
+            self._off_at = now
+            self._off = self.store.off(self.runner.name, kinds.find(self.settings.kind_packages))
+        return self._off
 
     def _watch_consumer(self) -> None:
         """After a lost connection Celery's consumer may hang for ever, saying nothing
         (celery#8030, #10205): then end, and be started anew."""
         now = time.monotonic()
-        if self.runner.now.job or not self.store.queue_length(self.runner.role):
+        if (
+            self.runner.now.job
+            or self.runner.gate.closed
+            or not any(map(self.store.queue_length, queues(self.runner.role)))
+        ):
             self._empty = now
         elif now - max(self._empty, self.runner.heard) > STUCK_S:
             log.error("messages wait and none comes: starting anew")
@@ -189,9 +267,14 @@ class Heart(threading.Thread):
 
 
 def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:
-    """`farm worker`; with_parent: die with the process that started this one."""
+    """`farm worker`; with_parent: die with the process that started this one.
+
+    Raises ValueError for working hours that cannot be read.
+    """
     if with_parent:
         die_with_parent()
+    if role == CPU:
+        os.environ |= {**machine.showing([]), "FARM_DEVICE": "CPU"}
     # What becomes of every task, its live log tells; stderr may be a file that grows for months.
     configure(settings, _name(role, slot), logging.WARNING)
     logging.getLogger("celery").setLevel(logging.WARNING)

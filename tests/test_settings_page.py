@@ -19,8 +19,10 @@ ROWS = {
 
 
 def shown(default: object) -> str:
-    if default is None or default == ():
+    if default in (None, (), ""):
         return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 

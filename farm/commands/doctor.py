@@ -57,7 +57,11 @@ def _machine() -> Facts:
 
     from farm import machine
 
-    cores, memory, gpus = machine.cores(), machine.memory_mb(), machine.gpus()
+    cores, memory, gpus = (
+        machine.cores(),
+        machine.memory_mb(),
+        [card.name for card in machine.gpus()],
+    )
     slots = machine.slots("render")
     threads = slots[0].environment["FARM_THREADS"]
     text = (
@@ -67,7 +71,7 @@ def _machine() -> Facts:
     )
     return {
         "ok": True, "text": text, "cores": cores, "memory_mb": round(memory),
-        "gpus": list(gpus), "workers": len(slots),
+        "gpus": gpus, "workers": len(slots),
     }  # fmt: skip
 
 

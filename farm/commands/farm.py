@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -81,39 +80,6 @@ class Down:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers:
-    """Which workers there are, what they do and how they are.
-
-    farm workers
-    """
-
-    json: bool = False
-    """Print one JSON object."""
-
-    def __call__(self) -> int:
-        import dataclasses
-
-        from farm import local
-        from farm.settings import load
-
-        settings = load()
-        runs = not settings.private or local.running(settings)
-        workers = local.open_store(settings).workers(60.0) if runs else []
-        if self.json:
-            print(json_.dumps({"workers": [dataclasses.asdict(worker) for worker in workers]}))
-            return 0
-        if not workers:
-            print("no worker runs; `farm up` starts this machine's")
-            return 0
-        from rich.console import Console
-
-        from farm.watch import worker_table
-
-        Console(highlight=False).print(worker_table(workers, wide=True))
-        return 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Controller:
     """Run the controller, in the foreground; one for each farm, a second one waits.
 
@@ -131,18 +97,23 @@ class Controller:
 class Worker:
     """Run one worker, in the foreground: for one GPU, or one slot of a CPU machine.
 
-    CUDA_VISIBLE_DEVICES=0 farm worker render --slot 0
+    farm worker render --gpu 0
     """
 
     role: Annotated[str, Positional, arg(metavar="[ROLE]")] = "render"
-    """Whose tasks it takes: render or train."""
-    slot: str = "0"
-    """Tells workers of one role on one machine apart."""
+    """Whose tasks it takes: render, train, both, or cpu: what needs no GPU."""
+    gpu: str | None = None
+    """The GPU it has to itself, by number or UUID; 0,1 for runs on several. Without it those of
+    CUDA_VISIBLE_DEVICES, or all."""
+    slot: str | None = None
+    """Tells workers of one role on one machine apart; by default the number of its GPU, or 0."""
 
     def __call__(self) -> int:
-        from farm import kinds
+        import os
+
+        from farm import kinds, machine
+        from farm.roles import CPU, ROLES
         from farm.settings import load
-        from farm.worker import main
 
         settings = load()
         roles = sorted(
@@ -150,11 +121,20 @@ class Worker:
                 kinds.load(name, settings.kind_packages).role
                 for name in kinds.find(settings.kind_packages)
             }
-            | {"render", "train"}
+            | set(ROLES)
         )
         if self.role not in roles:
             raise ValueError(f"no role {self.role!r}; there are {', '.join(roles)}")
-        return main(settings, self.role, self.slot, with_parent=False)
+        slot = self.slot or "0"
+        if self.gpu is not None:
+            if self.role == CPU:
+                raise ValueError(f"--gpu {self.gpu}: a cpu worker has none; render, train or both")
+            cards = [card.index for card in machine.chosen(self.gpu, machine.gpus())]
+            os.environ |= machine.showing(cards)  # before anything could look for GPUs
+            slot = self.slot or "-".join(map(str, cards))
+        from farm.worker import main
+
+        return main(settings, self.role, slot, with_parent=False)
 
 
-COMMANDS = {"up": Up, "down": Down, "workers": Workers, "controller": Controller, "worker": Worker}
+COMMANDS = {"up": Up, "down": Down, "controller": Controller, "worker": Worker}

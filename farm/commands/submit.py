@@ -177,7 +177,7 @@ def submit(kind: Any, job: Any, options: Options) -> int:
     record = JobRecord(
         id=kind.job_id(job),
         kind=kind.name,
-        role=kind.role,
+        role=kind.queue(job),
         job=text,
         state="",
         label=_label(kind, job),

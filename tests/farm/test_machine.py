@@ -15,7 +15,7 @@ from farm import machine
 def four_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An nvidia-smi that lists four."""
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\nfor i in 1 2 3 4; do echo NVIDIA H200; done\n")
+    program.write_text("#!/bin/sh\nfor i in 0 1 2 3; do echo $i, GPU-${i}f2e, NVIDIA H200; done\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     machine.gpus.cache_clear()

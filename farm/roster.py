@@ -1,0 +1,120 @@
+"""`farm workers` as a table: every worker, what it does and how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from farm.records import WorkerRecord
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STYLES = {"works": "green", "waits": "", "paused": "yellow", "refused": "red", "gone": "red"}
+ROOMY = 100  # columns; where there are fewer, a version that all have stands below the table
+
+
+def roster(workers: Sequence[WorkerRecord], dead_s: float, columns: int) -> RenderableType:
+    """Workers by machine; below the table why some of them rest, or are taken off a kind.
+
+    dead_s   a worker not seen for so long is gone
+    columns  of the terminal; nothing is wider
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    versions = dict.fromkeys(worker.version for worker in workers)
+    told_apart = len(versions) > 1 or columns >= ROOMY
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, width=columns)
+    table.add_column("machine", overflow="ellipsis", no_wrap=True, ratio=3)
+    table.add_column("worker", no_wrap=True)
+    table.add_column("GPU", overflow="ellipsis", no_wrap=True, ratio=2)
+    if told_apart:
+        table.add_column("version", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, ratio=3)
+    for name in ("images/s", "MB", "seen"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    machine = ""
+    for worker in sorted(workers, key=lambda worker: (worker.host, worker.name)):
+        state = state_of(worker, dead_s)
+        unit, rate = worker.rate
+        table.add_row(
+            worker.host if worker.host != machine else "",
+            _short(worker),
+            worker.gpu.removeprefix("NVIDIA ") or "[dim]-[/]",
+            *([worker.version] if told_apart else []),
+            worker.task,
+            _rate(unit, rate),
+            f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
+            age(worker.age_s),
+            f"[{STYLES[state]}]{state}[/]" if STYLES[state] else state,
+            style="dim" if state == "gone" else "",
+        )
+        machine = worker.host
+    parts: list[RenderableType] = [table]
+    told = [
+        *_notes(workers),
+        *([] if told_apart else [f"all are version {version}" for version in versions]),
+    ]
+    if told:
+        parts += [Text(), *(Text(line, style="dim") for line in told)]
+    return Group(*parts)
+
+
+def state_of(worker: WorkerRecord, dead_s: float) -> str:
+    """works, waits, paused, refused or gone."""
+    if worker.age_s > dead_s:
+        return "gone"
+    if worker.task:
+        return "works"
+    if worker.refused:
+        return "refused"
+    return "paused" if worker.paused else "waits"
+
+
+def named(pattern: str, workers: Iterable[WorkerRecord]) -> list[str]:
+    """The workers that a person means: by name, by machine, or all.
+
+    Raises ValueError, with those there are, where it is none.
+    """
+    found = list(workers)
+    meant = [
+        worker.name
+        for worker in found
+        if pattern in ("all", worker.name, worker.host, _short(worker))
+    ]
+    if not meant:
+        there = ", ".join(worker.name for worker in found) or "none"
+        raise ValueError(f"no worker or machine {pattern!r}; there are {there}; or all")
+    return meant
+
+
+def age(seconds: float) -> str:
+    """3 s, 12 min, 5 h."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _short(worker: WorkerRecord) -> str:
+    """Its name on its machine: render-0."""
+    return worker.name.partition("@")[0]
+
+
+def _rate(unit: str, rate: float) -> str:
+    if not unit:
+        return ""
+    return f"{rate:.1f}" if unit == "images" else f"{rate:.1f} {unit}"
+
+
+def _notes(workers: Iterable[WorkerRecord]) -> Iterator[str]:
+    for worker in workers:
+        if worker.refused:
+            yield f"{worker.name} is given no tasks: it {worker.refused}"
+        if worker.paused:
+            yield f"{worker.name} rests: {worker.paused}"
+        for kind, why in worker.off.items():
+            yield f"{worker.name} is taken off {kind}: {why}"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -27,12 +26,16 @@ from typing import Any
 
 import psutil
 
+from deploy import redis as lab_redis
 from farm import broker
+from farm.address import redis_url
+from farm.settings import load
+from farm.store import connect
 from tests.lab.network import Bridge, sweep_bridges
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "shapefarm-lab-"
-USERS = ("controller", "worker", "submit", "monitor")
+ROLES = (*lab_redis.ROLES, "count")  # of queues; the double's too
 _letters = itertools.cycle("abcdefghijklmnopqrstuvwxyz")
 
 
@@ -104,6 +107,7 @@ class Host:
             size = f"size={disk_mb}m"
             subprocess.run(["mount", "-t", "tmpfs", "-o", size, "lab", self.root], check=True)
         self.home.mkdir()
+        (self.root / "tmp").mkdir()
         self.home.joinpath(".ssh").mkdir(mode=0o700)
         shutil.copy(lab.key.with_suffix(".pub"), self._keys)
         self._new_host_key()
@@ -201,7 +205,13 @@ class Host:
             for name, value in os.environ.items()
             if name.startswith(("PYTHON", "LC_", "PIP_", "SSL_", "REQUESTS_")) or name == "LANG"
         }
-        return {**kept, "HOME": str(self.home), "PATH": _path(), "PYTHONPATH": str(ROOT)}
+        return {
+            **kept,
+            "HOME": str(self.home),
+            "TMPDIR": str(self.root / "tmp"),
+            "PATH": _path(),
+            "PYTHONPATH": str(ROOT),
+        }
 
     def processes(self) -> list[psutil.Process]:
         """All that runs there, as this machine sees it."""
@@ -250,11 +260,12 @@ class Host:
         self._start_sshd()
 
     def _first(self) -> str:
-        """What its first process does: names, an empty /run, and to be there until we are gone."""
+        """What its first process does: names, folders of its own in memory, and to be there."""
         binds = " ".join(
             f"mount --bind {self.root}/etc/{name} /etc/{name};" for name in ("passwd", "hosts")
         )
-        return f"hostname {self.name}; {binds} mount -t tmpfs lab /run; mkdir /run/sshd; echo; cat"
+        memory = "mount -t tmpfs lab /run; mount -t tmpfs -o size=64m lab /dev/shm; mkdir /run/sshd"
+        return f"hostname {self.name}; {binds} {memory}; echo; cat"
 
     def _write_files(self) -> None:
         etc = self.root / "etc"
@@ -342,7 +353,10 @@ class Lab:
                     for host in self._all
                 )
             )
-            self._configure_redis()
+            self._redis = self.server.root / "redis"
+            self._secrets = lab_redis.write(
+                self._redis, bind=[self.server.address, "127.0.0.1"], roles=ROLES
+            )
             self.start_redis()
         except BaseException:
             self.close()
@@ -365,52 +379,31 @@ class Lab:
 
     # Redis, on the server
 
+    def environment(self, user: str) -> dict[str, str]:
+        """FARM_* variables of a process that goes by this user of Redis."""
+        return {
+            "FARM_BROKER_URL": f"redis://{user}@{self.server.address}:6379/0",
+            "FARM_BROKER_PASSWORD_FILE": str(self._secrets[user]),
+        }
+
     def broker_url(self, user: str) -> str:
         """The lab's Redis, password and all, for redis-py."""
-        password = (self.server.root / "redis" / "secrets" / user).read_text().strip()
-        return f"redis://{user}:{password}@{self.server.address}:6379/0"
-
-    def environment(self, user: str) -> dict[str, str]:
-        """FARM_* variables of a farm's process that goes by this user."""
-        return {"FARM_BROKER_URL": self.broker_url(user)}
+        return redis_url(load({**self.environment(user), "FARM_CONFIG": os.devnull}))
 
     def start_redis(self) -> None:
         """Start the server's Redis on its append-only file; returns when it answers."""
-        folder = self.server.root / "redis"
-        self.redis = self.server.start(
-            [broker.server(), folder / "redis.conf"],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-        )
-        wait(lambda: "Ready to accept" in (folder / "redis.log").read_text())
+        with (self._redis / "log").open("a") as log:
+            self.redis = self.server.start(
+                [broker.server(), self._redis / "redis.conf"], stdout=log, stderr=log
+            )
+        with connect(self.broker_url("monitor"), patience_s=0) as client:
+            wait(client.ping)
 
     def kill_redis(self) -> None:
         """As kill -9 does."""
         assert self.redis
         self.redis.kill()
         self.redis.wait()
-
-    def _configure_redis(self) -> None:
-        folder = self.server.root / "redis"
-        (folder / "secrets").mkdir(parents=True, mode=0o700)
-        lines = ["user default off"]
-        for user in USERS:
-            password = secrets.token_urlsafe(24)
-            path = folder / "secrets" / user
-            path.touch(mode=0o600)
-            path.write_text(password + "\n")
-            lines.append(f"user {user} on >{password} ~* &* +@all")
-        (folder / "users.acl").write_text("\n".join([*lines, ""]))
-        (folder / "redis.conf").write_text(
-            f"bind {self.server.address} 127.0.0.1\n"
-            f"dir {folder}\n"
-            f"logfile {folder}/redis.log\n"
-            f"aclfile {folder}/users.acl\n"
-            "appendonly yes\n"
-            "appendfsync everysec\n"
-            'save ""\n'
-            "maxmemory-policy noeviction\n"
-        )
 
 
 def wait(condition: Callable[[], object], timeout_s: float = 20) -> None:

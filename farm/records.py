@@ -161,3 +161,17 @@ class View:
             "rates": {unit: round(rate, 3) for unit, rate in record.rates.items()},
             "eta_s": None if eta is None else round(eta, 1),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """Figures of the whole farm at one moment."""
+
+    holder: str
+    """Of the controller's lock; "" for nobody."""
+    ticked: float
+    """When it last said so, in Redis's time; 0: never."""
+    counts: dict[str, int]
+    """What was counted since the farm began: farm.store.COUNTS."""
+    queues: dict[str, int]
+    """Role -> messages that wait."""

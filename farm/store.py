@@ -27,7 +27,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -43,6 +43,7 @@ from farm.records import (
     PAUSE,
     RESTING,
     SUBMITTED,
+    Census,
     ItemFailure,
     JobRecord,
     Orders,
@@ -575,38 +576,74 @@ class Store:
 
     def view(self, job: str) -> View | None:
         """A job at this moment; its cost does not grow with the job."""
+        return next(iter(self.views([job])), None)
+
+    def views(self, jobs: Sequence[str]) -> list[View]:
+        """The same of several that are on record, in one round trip."""
         with self.client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(_key(job))
-            pipe.hgetall(_key(job, "total"))
-            pipe.hgetall(_key(job, "made"))
-            pipe.hvals(_key(job, "live"))
-            for part in ("done", "leases", "dead", "failures", "tries"):
-                pipe.hlen(_key(job, part))
-            pipe.zcard(_key(job, "queued"))
-            pipe.llen(_key(job, "todo"))
-            facts, total, made, live, done, leased, dead, failed, tried, queued, todo = (
-                pipe.execute()
-            )
-        if not facts:
-            return None
-        counts = {unit: int(made.get(unit, 0)) for unit in total}
-        for text in live:
-            _add(counts, json.loads(text))
-        return View(
-            record=_record(job, facts),
-            total={unit: int(n) for unit, n in total.items()},
-            made=counts,
-            failures=failed,
-            retried=max(0, tried - failed),
-            tasks={
-                "total": int(facts.get("tasks") or 0),
-                "done": done,
-                "leased": leased,
-                "queued": queued,
-                "waiting": todo,
-                "dead": dead,
-            },
+            for job in jobs:
+                pipe.hgetall(_key(job))
+                pipe.hgetall(_key(job, "total"))
+                pipe.hgetall(_key(job, "made"))
+                pipe.hvals(_key(job, "live"))
+                for part in ("done", "leases", "dead", "failures", "tries"):
+                    pipe.hlen(_key(job, part))
+                pipe.zcard(_key(job, "queued"))
+                pipe.llen(_key(job, "todo"))
+            found = pipe.execute()
+        each = len(found) // max(1, len(jobs))
+        answers = (found[at : at + each] for at in range(0, len(found), each or 1))
+        return [_view(job, *parts) for job, parts in zip(jobs, answers, strict=True) if parts[0]]
+
+    def census(self, queues: Sequence[str]) -> Census:
+        """Figures of the whole farm, in one round trip."""
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.get(LOCK)
+            pipe.get(TICKED)
+            pipe.hgetall(COUNTS)
+            for queue in queues:
+                pipe.llen(queue)
+            holder, ticked, counts, *lengths = pipe.execute()
+        return Census(
+            holder=holder or "",
+            ticked=float(ticked or 0),
+            counts={name: int(number) for name, number in counts.items()},
+            queues=dict(zip(queues, lengths, strict=True)),
         )
+
+
+def _view(
+    job: str,
+    facts: Mapping[str, str],
+    total: Mapping[str, str],
+    made: Mapping[str, str],
+    live: Iterable[str],
+    done: int,
+    leased: int,
+    dead: int,
+    failed: int,
+    tried: int,
+    queued: int,
+    todo: int,
+) -> View:
+    counts = {unit: int(made.get(unit, 0)) for unit in total}
+    for text in live:
+        _add(counts, json.loads(text))
+    return View(
+        record=_record(job, facts),
+        total={unit: int(n) for unit, n in total.items()},
+        made=counts,
+        failures=failed,
+        retried=max(0, tried - failed),
+        tasks={
+            "total": int(facts.get("tasks") or 0),
+            "done": done,
+            "leased": leased,
+            "queued": queued,
+            "waiting": todo,
+            "dead": dead,
+        },
+    )
 
 
 def _strikes(kind: str, worker: str) -> str:

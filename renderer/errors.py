@@ -3,6 +3,7 @@
 ValueError          what a person asked for is wrong; one line: the thing, the value, the remedy
 ItemFailed          one shape cannot become a sample; carries the failure's class and reason
 └─ BadInput         the file itself is the cause: trying again cannot help
+StoreUnavailable    an object store that does not answer, or refuses; an OSError
 """
 
 from __future__ import annotations
@@ -28,3 +29,20 @@ class BadInput(ItemFailed):
     def __init__(self, reason: str):
         super().__init__("bad_input", reason)
         self.args = (reason,)  # so that it survives being pickled by whoever catches it
+
+
+class StoreUnavailable(OSError):
+    """An object store does not answer, or refuses what it was asked.
+
+    code     the store's own word for it, such as NoSuchBucket
+    passing  whether waiting may help
+    """
+
+    failure_class = "environment"
+
+    def __init__(self, reason: str, code: str, passing: bool = False):
+        super().__init__(reason)
+        self.reason, self.code, self.passing = reason, code, passing
+
+    def __reduce__(self) -> tuple[type[StoreUnavailable], tuple[str, str, bool]]:
+        return StoreUnavailable, (self.reason, self.code, self.passing)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from renderer import ownership, shapes, shards, storage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from renderer.jobs.render import Done, Job, Scanned
 
 
@@ -44,7 +42,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
     }
     shards.write_index(job.folder, index)
     if complete:
-        _tidy(job.folder, {entry["name"] for entry in entries})
+        _tidy(job.folder, entries)
 
 
 def _created_with(dones: Sequence[Done]) -> list[dict[str, Any]]:
@@ -74,10 +72,13 @@ def _entries(scanned: Scanned, dones: Sequence[Done]) -> list[dict[str, Any]]:
     return sorted(kept + new, key=lambda entry: str(entry["name"]))
 
 
-def _tidy(folder: Path, names: set[str]) -> None:
+def _tidy(folder: storage.Place, entries: Sequence[dict[str, Any]]) -> None:
     """Remove what the finished index no longer names."""
-    for tar in folder.glob("*-[0-9]*.tar"):
-        if tar.name not in names:
-            for path in (tar, shards.sidecar_path(tar), shards.log_path(tar)):
-                path.unlink(missing_ok=True)
+    names = {entry["name"] for entry in entries}
+    tars = {shards.tar_path(folder, entry["name"], entry["sha256"]) for entry in entries}
+    for name in storage.names(folder, "*-[0-9]*.tar"):
+        if (tar := folder / name) not in tars:
+            storage.remove(tar, shards.log_path(tar))
+            if (plain := storage.plain_name(tar)) not in names:
+                storage.remove(shards.sidecar_path(folder / plain))
     storage.remove_folder(folder / shards.STAGING)

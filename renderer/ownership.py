@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer import shards, storage
 from renderer.shapes.shape import Shape
+from renderer.storage import Place
 
 if TYPE_CHECKING:
     from renderer.jobs.render import Job, Scanned
 
+NAME = shards.JOB
 NOT_IDENTITY = frozenset({"max_failures", "add", "out"})
 """Fields of the job that do not decide the result: a folder elsewhere holds the same dataset."""
 
@@ -27,10 +28,10 @@ def identity(job: Job) -> dict[str, Any]:
     }
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read(folder: Place) -> dict[str, Any] | None:
     """The folder's job.json; None where it has none."""
     try:
-        return shards.read_versioned(folder / shards.JOB)
+        return shards.read_versioned(folder / NAME)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -46,18 +47,18 @@ def is_ours(note: Mapping[str, Any], job: Job, shapes: Sequence[Shape]) -> bool:
     return same and not (job.add and hashes(note) != {s.key: s.sha256 for s in shapes})
 
 
-def refuse_foreign(folder: Path, note: Mapping[str, Any] | None, job: Job) -> None:
+def refuse_foreign(folder: Place, note: Mapping[str, Any] | None, job: Job) -> None:
     """Raises ValueError when the folder holds something else than this job's dataset."""
     if note is not None and not job.add:
         raise ValueError(
             f"{folder} holds another job's dataset ({_difference(note['job'], identity(job))}); "
             "choose another --out, or --add to it"
         )
-    if note is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if note is None and storage.in_use(folder):
         raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
 
 
-def refuse_changed(folder: Path, note: Mapping[str, Any], scanned: Scanned) -> None:
+def refuse_changed(folder: Place, note: Mapping[str, Any], scanned: Scanned) -> None:
     """Raises ValueError that names a shape which is not what the job was begun with."""
     before, now = hashes(note), {shape.key: shape.sha256 for shape in scanned.shapes}
     if before == now:
@@ -75,8 +76,8 @@ def refuse_changed(folder: Path, note: Mapping[str, Any], scanned: Scanned) -> N
     )
 
 
-def claim(job: Job, scanned: Scanned) -> None:
-    """Write job.json."""
+def claim(job: Job, scanned: Scanned, seen: str | None) -> bool:
+    """Write job.json; whether nobody else has since its version was `seen`."""
     note = {
         "version": shards.VERSION,
         "kind": "render",
@@ -85,7 +86,7 @@ def claim(job: Job, scanned: Scanned) -> None:
         "kept": [dataclasses.asdict(kept) for kept in scanned.kept],
         "first": scanned.first,
     }
-    storage.write(job.folder / shards.JOB, storage.readable_json(note))
+    return storage.write_if(job.folder / NAME, storage.readable_json(note), seen)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer import growth, machine, shards, storage
@@ -12,6 +11,7 @@ from renderer.errors import ItemFailed
 from renderer.jobs.render import PASSES, Done, Failed, Job, Task, done
 from renderer.sample import Recipe, make_sample
 from renderer.shapes.shape import Shape
+from renderer.storage import Place
 
 if TYPE_CHECKING:
     from renderer.blender.session import Session
@@ -27,30 +27,34 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
     Raises lease.Retry when a shape failed in a way that another try may mend.
     """
     started, staging = time.perf_counter(), job.folder / shards.STAGING / task.name
+    seen = storage.version(shards.sidecar_path(job.folder / f"{task.name}.tar"))
     if (already := done(job, task)) is not None:
         if not _is_worth_a_retry(already, lease):
             return already
-        _unpack(job, task, staging)
+        _unpack(job, task, already, staging)
     failed = _make_samples(job, task, lease, staging)
     lease.commit()
     keys = [key for key in task.items if key not in failed]
-    logs = {record.key: record.log for record in _records(staging, keys)}
-    storage.write(
-        shards.log_path(job.folder / f"{task.name}.tar"),
-        storage.readable_json(
-            {
-                "version": shards.VERSION,
-                "host": machine.host(),
-                "seconds": round(time.perf_counter() - started, 3),
-                "samples": logs,
-            }
-        ),
-    )
+    logs: dict[str, Mapping[str, Any]] = {}
+
+    def records() -> Iterator[shards.Record]:
+        for record in _records(staging, keys):
+            logs[record.key] = record.log
+            yield record
+
+    def log() -> dict[str, Any]:
+        return {
+            "version": shards.VERSION,
+            "host": machine.host(),
+            "seconds": round(time.perf_counter() - started, 3),
+            "samples": logs,
+        }
+
     told = [
         {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
         for f in sorted(failed.values(), key=lambda f: f.id)
     ]
-    shards.write_shard(job.folder, task.name, _records(staging, keys), told)
+    shards.write_shard(job.folder, task.name, records(), told, log=log, seen=seen)
     storage.remove_folder(staging)
     result = done(job, task)
     assert result is not None, "the shard was just written"
@@ -65,18 +69,17 @@ def _is_worth_a_retry(already: Done, lease: Any) -> bool:
     )
 
 
-def _unpack(job: Job, task: Task, staging: Path) -> None:
+def _unpack(job: Job, task: Task, already: Done, staging: Place) -> None:
     """Stage what the shard has, so that only what it lacks is rendered."""
-    tar = job.folder / f"{task.name}.tar"
+    tar = shards.tar_path(job.folder, task.name, already.sha256)
     logs = storage.read_json(shards.log_path(tar))["samples"]
-    for entry in shards.read_versioned(shards.sidecar_path(tar))["samples"]:
-        sample = shards.Sample(tar, entry)
+    for sample in shards.samples_of(job.folder, task.name):
         members = {name: sample.read(name) for name in sample.members}
         record = shards.make_record(sample.key, members, sample.pixels)
         shards.stage(staging, record, logs[sample.key])
 
 
-def _make_samples(job: Job, task: Task, lease: Any, staging: Path) -> dict[str, Failed]:
+def _make_samples(job: Job, task: Task, lease: Any, staging: Place) -> dict[str, Failed]:
     """Stage every sample of the task; the shapes that failed for good, by key."""
     recipe, made = recipe_of(job), growth.made_before(job, task)
     failed = {
@@ -108,7 +111,7 @@ def _make_samples(job: Job, task: Task, lease: Any, staging: Path) -> dict[str, 
 
 def _stage_sample(
     job: Job,
-    staging: Path,
+    staging: Place,
     shape: Shape,
     recipe: Recipe,
     made: shards.Sample | None,
@@ -166,7 +169,7 @@ def _failed(shape: Shape, error: Exception) -> Failed:
     return Failed(id=shape.key, failure_class=failure_class, reason=reason, tries=1)
 
 
-def _records(staging: Path, keys: Sequence[str]) -> Iterator[shards.Record]:
+def _records(staging: Place, keys: Sequence[str]) -> Iterator[shards.Record]:
     for key in keys:
         record = shards.staged(staging, key)
         assert record is not None, f"{key} was staged and is gone"

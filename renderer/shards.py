@@ -16,9 +16,8 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -27,11 +26,12 @@ from numpy.typing import NDArray
 from renderer import storage
 from renderer.content import describe_view
 from renderer.members import PASSES, decode_member, encode_image, pixels_hash, view_name
-from renderer.storage import canonical_json, sha256
+from renderer.storage import Place, canonical_json, place, sha256
 
 __all__ = [
     "VERSION",
     "Dataset",
+    "Place",
     "Sample",
     "View",
     "canonical_json",
@@ -39,6 +39,7 @@ __all__ = [
     "describe_view",
     "encode_image",
     "pixels_hash",
+    "place",
     "sha256",
     "view_name",
 ]
@@ -102,7 +103,7 @@ def make_record(key: str, members: Mapping[str, bytes], pixels: str) -> Record:
     return Record(key=key, data=buffer.getvalue(), members=places, pixels=pixels)
 
 
-def stage(folder: Path, record: Record, log: Mapping[str, Any]) -> None:
+def stage(folder: Place, record: Record, log: Mapping[str, Any]) -> None:
     """Keep a finished sample until its shard is whole; the JSON comes last and makes it valid."""
     storage.write(folder / f"{record.key}.tar", record.data)
     note = {
@@ -114,11 +115,11 @@ def stage(folder: Path, record: Record, log: Mapping[str, Any]) -> None:
     storage.write(folder / f"{record.key}.json", storage.canonical_json(note))
 
 
-def staged(folder: Path, key: str) -> Record | None:
+def staged(folder: Place, key: str) -> Record | None:
     """The finished sample of an earlier try, or None where there is none that can be trusted."""
     try:
         note = storage.read_json(folder / f"{key}.json")
-        data = (folder / f"{key}.tar").read_bytes()
+        data = storage.read(folder / f"{key}.tar")
         if (note["version"], note["key"]) != (VERSION, key):
             return None
         if storage.sha256(data) != note["sha256"]:
@@ -130,11 +131,24 @@ def staged(folder: Path, key: str) -> Record | None:
 
 
 def write_shard(
-    folder: Path, name: str, records: Iterator[Record], failed: Sequence[Mapping[str, Any]]
+    folder: Place,
+    name: str,
+    records: Iterable[Record],
+    failed: Sequence[Mapping[str, Any]],
+    *,
+    log: Callable[[], Mapping[str, Any]] | None = None,
+    seen: str | None = None,
 ) -> dict[str, Any]:
-    """Write `name`.tar and then its side-car, which makes it count; returns the side-car."""
+    """Write `name`.tar, its log and then its side-car, which makes it count; returns the side-car.
+
+    failed, log  asked for after the last record
+    seen         `storage.version` of the side-car that this one replaces
+
+    Where somebody else's side-car came first, theirs stands and is returned, and nothing is left
+    of ours.
+    """
     entries, offset, digest = [], 0, hashlib.sha256()
-    with storage.replacing(folder / f"{name}.tar") as file:
+    with storage.replacing(folder / f"{name}.tar", digest) as file:
         for record in records:
             entries.append(record.entry(offset))
             file.write(record.data)
@@ -143,6 +157,9 @@ def write_shard(
         end = b"\0" * (-(-(offset + 2 * _BLOCK) // _RECORD) * _RECORD - offset)
         file.write(end)
         digest.update(end)
+    tar = tar_path(folder, name, digest.hexdigest())
+    if log is not None:
+        storage.write(log_path(tar), storage.readable_json(log()))
     sidecar = {
         "version": VERSION,
         "shard": f"{name}.tar",
@@ -150,8 +167,13 @@ def write_shard(
         "samples": entries,
         "failed": list(failed),
     }
-    storage.write(folder / f"{name}.json", storage.canonical_json(sidecar))
-    return sidecar
+    path = sidecar_path(folder / f"{name}.tar")
+    if storage.write_if(path, storage.canonical_json(sidecar), seen):
+        return sidecar
+    theirs = read_versioned(path)
+    if theirs["sha256"] != sidecar["sha256"]:
+        storage.remove(tar, log_path(tar))
+    return theirs
 
 
 def dataset_id(index: Mapping[str, Any]) -> str:
@@ -159,17 +181,32 @@ def dataset_id(index: Mapping[str, Any]) -> str:
     return storage.sha256(storage.canonical_json({part: index[part] for part in parts}))
 
 
-def write_index(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the index whole; returns it with its id."""
+def write_index(folder: Place, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the index whole; returns the one that stands, with its id.
+
+    In an object store, where a late double may still be writing, one that is further stays.
+    """
     whole = {"version": index["version"], "id": dataset_id(index), **index}
-    storage.write(folder / INDEX, storage.readable_json(whole))
-    return whole
+    path = folder / INDEX
+    while True:
+        seen = storage.version(path)
+        if seen is not None and is_further(there := read_versioned(path), whole):
+            return there
+        if storage.write_if(path, storage.readable_json(whole), seen):
+            return whole
+
+
+def is_further(there: Mapping[str, Any], index: Mapping[str, Any]) -> bool:
+    """Whether an index tells of more of the same job than another does."""
+    same = there["job"] == index["job"]
+    reached = ((one["complete"], len(one["shards"])) for one in (there, index))
+    return same and next(reached) > next(reached)
 
 
 # --- reading ---------------------------------------------------------------------------------
 
 
-def read_versioned(path: Path) -> dict[str, Any]:
+def read_versioned(path: Place) -> dict[str, Any]:
     """A JSON file of this format.
 
     Raises FileNotFoundError, or ValueError for another version or for what is no JSON object.
@@ -256,7 +293,7 @@ class View:
 class Sample:
     """One shape: its views, its point cloud, and what is known about it."""
 
-    def __init__(self, tar: Path, entry: Mapping[str, Any]):
+    def __init__(self, tar: Place, entry: Mapping[str, Any]):
         self.tar = tar
         self.key: str = entry["key"]
         self.pixels: str = entry["pixels"]
@@ -315,6 +352,7 @@ class Dataset:
     """A dataset on storage, sample by sample, read in place.
 
     >>> Dataset("data/cars")[0].views[0].rgba
+    >>> Dataset("s3://bucket/cars")[0].views[0].rgba
 
     What it holds is fixed when it is opened: a dataset that is still growing shows the shards that
     its index named then.
@@ -322,8 +360,8 @@ class Dataset:
     Raises FileNotFoundError where there is no dataset, ValueError for another version or split.
     """
 
-    def __init__(self, folder: str | Path, split: str | None = None):
-        self.folder, self.split = Path(folder), split
+    def __init__(self, folder: str | Place, split: str | None = None):
+        self.folder, self.split = place(folder), split
         try:
             self.index = read_versioned(self.folder / INDEX)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -376,8 +414,7 @@ class Dataset:
         return read_versioned(sidecar_path(self.folder / self.shards[shard]["name"]))
 
     def _read_samples(self, shard: int) -> list[Sample]:
-        tar = self.folder / self.shards[shard]["name"]
-        return [Sample(tar, entry) for entry in self.sidecar(shard)["samples"]]
+        return samples_of(self.folder, self.shards[shard]["name"])
 
     def failed(self) -> Iterator[dict[str, Any]]:
         """The shapes that could not be rendered, with class and reason."""
@@ -385,11 +422,29 @@ class Dataset:
             yield from self.sidecar(shard)["failed"]
 
 
-def sidecar_path(tar: Path) -> Path:
+def samples_of(folder: Place, name: str) -> list[Sample]:
+    """The samples of a shard such as train-000000, by its side-car."""
+    sidecar = read_versioned(sidecar_path(_plain(folder, name)))
+    tar = tar_path(folder, name, sidecar["sha256"])
+    return [Sample(tar, entry) for entry in sidecar["samples"]]
+
+
+def tar_path(folder: Place, name: str, digest: str) -> Place:
+    """Where a shard lies. digest: its SHA-256, as its side-car and the index have it."""
+    return storage.by_content(_plain(folder, name), digest)
+
+
+def _plain(folder: Place, name: str) -> Place:
+    return folder / f"{name.removesuffix('.tar')}.tar"
+
+
+def sidecar_path(tar: Place) -> Place:
+    """Of the shard by its plain name, `folder / "train-000000.tar"`."""
     return tar.with_suffix(".json")
 
 
-def log_path(tar: Path) -> Path:
+def log_path(tar: Place) -> Place:
+    """Of the shard where it lies: see tar_path."""
     return tar.with_suffix(".log.json")
 
 

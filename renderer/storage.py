@@ -1,20 +1,65 @@
-"""Where datasets lie: a local or network folder.
+"""Where datasets and runs lie: in a local or network folder, or in an object store.
 
-Every read and write of a dataset goes through here: another kind of storage is one more file.
-Writing is atomic: a temporary name in the same folder, flushed to disk, then renamed.
+Every read and write of a dataset goes through here.  A place is a Path or an address of
+`renderer.s3`; both are joined by `/` and have `name`, `parent`, `with_suffix`.
+Writing is atomic.  In a folder: a temporary name beside it, flushed to disk, then renamed.
+In an object store nothing can be renamed: what readers must not see change under their hands is
+named by its content (`by_content`), and what decides is written on a condition (`write_if`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from renderer import s3
+from renderer.errors import StoreUnavailable as StoreUnavailable
+from renderer.s3 import Address
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+Place = Path | Address
+
+
+def place(text: str | Place) -> Place:
+    """A path, or the address that begins with s3://. Raises ValueError for a misspelled one."""
+    if isinstance(text, str) and text.startswith(s3.SCHEME):
+        return s3.parse(text)
+    return text if isinstance(text, Address) else Path(text)
+
+
+def absolute(text: str, cwd: Path) -> str:
+    """A place in full, as jobs keep it: `~` and `..` resolved; an address is whole as it is."""
+    if text.startswith(s3.SCHEME):
+        return str(s3.parse(text))
+    return os.path.normpath(cwd / Path(text).expanduser())
+
+
+def absolute_path(text: str, cwd: Path) -> str:
+    """The same, of what can only be on a disk. Raises ValueError for an address."""
+    if text.startswith(s3.SCHEME):
+        raise ValueError(f"{text}: this cannot be in an object store; give a folder or file")
+    return absolute(text, cwd)
+
+
+def short(path: str | Place) -> str:
+    """A place as seen from here."""
+    path = place(path)
+    if isinstance(path, Path):
+        with contextlib.suppress(ValueError):
+            return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -32,8 +77,18 @@ def sha256(data: bytes) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file open for writing that becomes `path` only when the block ends without an error."""
+def replacing(path: Place, digest: _Hash | None = None) -> Iterator[BinaryIO]:
+    """A file open for writing that becomes `path` only when the block ends without an error.
+
+    digest  SHA-256 of what is written, as it stands at the end; an object store then names the
+            object by it: see by_content
+    """
+    if isinstance(path, Address):
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".part") as file:
+            yield file  # type: ignore[misc]  # a wrapper around a BinaryIO
+            file.flush()
+            s3.upload(_named(path, digest.hexdigest()) if digest else path, Path(file.name))
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
@@ -49,26 +104,117 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write(path: Path, data: bytes) -> None:
+def by_content(path: Place, digest: str) -> Place:
+    """Where what was written as `path` lies: in an object store, under a name of its own.
+
+    `train-000000.tar` is `train-000000.5f2a0d1c9be07a34.tar` there: another content has another
+    name, so that no reader's object is ever replaced, and the same content is the same object.
+
+    digest  SHA-256 of the content
+    """
+    return _named(path, digest) if isinstance(path, Address) else path
+
+
+def plain_name(path: Place) -> str:
+    """The name that what lies there was written as, before `by_content`."""
+    if isinstance(path, Address):
+        return re.sub(r"\.[0-9a-f]{16}(?=\.\w+$)", "", path.name)
+    return path.name
+
+
+def write(path: Place, data: bytes) -> None:
+    if isinstance(path, Address):
+        s3.write(path, data)
+        return
     with replacing(path) as file:
         file.write(data)
 
 
-def read_json(path: Path) -> Any:
+def version(path: Place) -> str | None:
+    """What `write_if` wants to know of what lies there now; None where nothing does.
+
+    Always None in a folder, where leases and renames decide.
+    """
+    return s3.version(path) if isinstance(path, Address) else None
+
+
+def write_if(path: Place, data: bytes, seen: str | None) -> bool:
+    """Write, unless somebody has written there since `version` said `seen`; whether it was.
+
+    In a folder it always is.
+    """
+    if isinstance(path, Address):
+        return s3.write_if(path, data, seen)
+    write(path, data)
+    return True
+
+
+def read(path: Place) -> bytes:
+    """Raises FileNotFoundError."""
+    return s3.read(path) if isinstance(path, Address) else path.read_bytes()
+
+
+def read_json(path: Place) -> Any:
     """Raises FileNotFoundError, or ValueError that names the file."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read(path))
     except ValueError as error:  # also of bytes that are no UTF-8
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
-def read_range(path: Path, offset: int, size: int) -> bytes:
+def read_range(path: Place, offset: int, size: int) -> bytes:
     """Raises ValueError when the file ends before."""
-    with path.open("rb", buffering=0) as file:
-        data = os.pread(file.fileno(), size, offset)
+    if isinstance(path, Address):
+        data = s3.read_range(path, offset, size)
+    else:
+        with path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, offset)
     if len(data) != size:
         raise ValueError(f"{path} ends before byte {offset + size}")
     return data
+
+
+def size(path: Place) -> int:
+    """Bytes of a file. Raises FileNotFoundError."""
+    return s3.size(path) if isinstance(path, Address) else path.stat().st_size
+
+
+def exists(path: Place) -> bool:
+    """Whether there is such a file."""
+    return s3.version(path) is not None if isinstance(path, Address) else path.exists()
+
+
+def names(folder: Place, pattern: str) -> list[str]:
+    """Names of the files right in a folder that fit a pattern of fnmatch, sorted."""
+    if isinstance(folder, Address):
+        return sorted(name for name in s3.names(folder) if fnmatch.fnmatch(name, pattern))
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+def in_use(folder: Place) -> bool:
+    """Whether anything lies there."""
+    if isinstance(folder, Address):
+        return s3.version(folder) is not None or any(True for _ in s3.under(folder))
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+@contextlib.contextmanager
+def on_disk(path: Place) -> Iterator[Path]:
+    """The file as one on this machine's disk, to be read; of an object, a copy that then goes."""
+    if isinstance(path, Address):
+        with tempfile.TemporaryDirectory(prefix="shapefarm-") as folder:
+            fetch(path, Path(folder) / path.name)
+            yield Path(folder) / path.name
+    else:
+        yield path
+
+
+def fetch(path: Place, file: Path) -> None:
+    """Copy what lies there into a file of this machine's disk. Raises FileNotFoundError."""
+    if isinstance(path, Address):
+        s3.download(path, file)
+    else:
+        shutil.copyfile(path, file)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -76,16 +222,33 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_folder(path: Path) -> None:
+def remove(*paths: Place) -> None:
+    """Remove files; those that are not there are no error."""
+    s3.remove(path for path in paths if isinstance(path, Address))
+    for path in paths:
+        if isinstance(path, Path):
+            path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Place) -> None:
     """Remove a folder and what is in it; one that is not there is no error."""
-    shutil.rmtree(path, ignore_errors=True)
+    if isinstance(path, Address):
+        s3.remove(s3.under(path))
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def free_bytes(path: Path) -> int:
-    """Free space where `path` is or will be."""
+def free_bytes(path: Place) -> int:
+    """Free space where `path` is or will be; an object store has no end."""
+    if isinstance(path, Address):
+        return sys.maxsize
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def _named(path: Address, digest: str) -> Address:
+    return path.with_name(f"{path.stem}.{digest[:16]}{path.suffix}")
 
 
 def _umask() -> int:

@@ -1,7 +1,4 @@
-"""What is written is there whole or not at all: a temporary name in the same folder, then a rename.
-
-The renderer has the same for datasets (renderer.storage); its two doors to here are others.
-"""
+"""What is written is there whole or not at all: single files by renderer.storage, folders here."""
 
 from __future__ import annotations
 
@@ -12,44 +9,25 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from renderer.storage import Place, read, replacing, write
+
+__all__ = ["read_json", "remove_leftovers", "replacing", "whole_folder", "write", "write_json"]
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file open for writing that becomes `path` only when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def write(path: Path, data: bytes) -> None:
-    with replacing(path) as file:
-        file.write(data)
-
-
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Place, value: Any) -> None:
     """JSON that people open too; NaN and infinities are refused."""
     write(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path, version: int) -> dict[str, Any]:
+def read_json(path: Place, version: int) -> dict[str, Any]:
     """A JSON object of that version.
 
     Raises FileNotFoundError, or ValueError that names the file for what is none or another's.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read(path))
     except ValueError as error:  # also of bytes that are no UTF-8
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict) or value.get("version") != version:

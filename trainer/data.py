@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer import storage
 from trainer.cache import Cache
 from trainer.errors import DatasetRefused
 from trainer.members import Members
@@ -117,7 +117,8 @@ class Snapshot:
         """
         if not folders:
             raise DatasetRefused("no dataset is given; --data wants one folder or several")
-        surveys = [survey(Path(os.path.abspath(folder))) for folder in folders]
+        places = [storage.absolute(str(folder), Path.cwd()) for folder in folders]
+        surveys = [survey(storage.place(one)) for one in places]
         _refuse_unlike(surveys)
         _refuse_shared(surveys)
         further = {name: cls.take(some) for name, some in (others or {}).items()}

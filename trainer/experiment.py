@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.shards import Dataset
+from renderer.storage import short
 from trainer import atomic
-from trainer.jobs.train import short
 from trainer.run import Evaluated, Run, evaluated
 
 FILE, VERSION = "pipeline.json", 1

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from renderer.shards import Dataset
+from renderer.storage import short
 from trainer import atomic, experiment, looks, plots, plots_experiment, published
 from trainer.experiment import MASK, SHAPE, STYLE, Cell, Experiment, Figure, Part, Style
-from trainer.jobs.train import short
 from trainer.page import (
     card,
     cards,

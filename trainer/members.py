@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.shards import Sample, decode_member
+from renderer import storage
+from renderer.shards import Sample, decode_member, tar_path
+from renderer.storage import Place
+from trainer.copies import Copies
 from trainer.errors import DatasetRefused
 from trainer.survey import REMEDY, Shard, Survey, check, still_there
 
@@ -21,12 +23,14 @@ from trainer.survey import REMEDY, Shard, Survey, check, still_there
 class Members:
     """What lies in the shards of some datasets.
 
-    Where it lies is read of a shard's side-car when the shard is first asked for.
+    Where it lies is read of a shard's side-car when the shard is first asked for.  Shards of an
+    object store are copied to this machine's disk, as far as they have room there.
     """
 
     def __init__(self, parts: Sequence[Survey]):
         self.parts = parts
         self._tables: dict[tuple[int, int, str], _Table] = {}
+        self._copies = [Copies(part.id) for part in parts]
 
     def decode(self, folder: int, shard: int, row: int, kind: str, view: int = 0) -> Any:
         """A member decoded: `rgba` of a view, `points`, `json`.
@@ -40,12 +44,21 @@ class Members:
             self._tables[folder, shard, kind] = table
         name = table.names[view]
         offset, size = table.places[row, view]
-        with still_there(table.tar), open(table.tar, "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), size, offset)
+        with still_there(table.tar):
+            data = self._read(folder, table, offset, size)
         if hashlib.sha256(data).digest() != table.hashes[row, view].tobytes():
             key = self.parts[folder].shards[shard].keys[row]
             raise DatasetRefused(f"{table.tar} was changed: {key}.{name} is another; {REMEDY}")
         return decode_member(name, data)
+
+    def _read(self, folder: int, table: _Table, offset: int, size: int) -> bytes:
+        tar = table.tar
+        if not isinstance(tar, Path):
+            tar = self._copies[folder].path(tar, table.digest, table.bytes) or tar
+        try:
+            return storage.read_range(tar, offset, size)
+        except ValueError:  # it ends before: its hash will tell
+            return b""
 
     def meta(self, folder: int, shard: int, row: int) -> dict[str, Any]:
         """A sample's JSON."""
@@ -57,7 +70,10 @@ class Members:
 class _Table:
     """Where the members of one kind lie in a shard: 48 bytes for each, where JSON takes 500."""
 
-    tar: str
+    tar: Place
+    digest: str
+    """SHA-256 of the shard"""
+    bytes: int
     names: tuple[str, ...]
     """One for each view."""
     places: NDArray[np.int64]
@@ -67,8 +83,9 @@ class _Table:
 
     @classmethod
     def read(cls, part: Survey, shard: Shard, kind: str) -> _Table:
-        tar = Path(part.folder) / shard.name
-        entries = json.loads(check(part.folder, shard))["samples"]
+        sidecar = json.loads(check(part.folder, shard))
+        entries, digest = sidecar["samples"], sidecar["sha256"]
+        tar = tar_path(storage.place(part.folder), shard.name, digest)
         first = Sample(tar, entries[0])  # all have the same members
         names = tuple(name for name in first.members if _kind(name) == kind)
         if not names:
@@ -77,7 +94,9 @@ class _Table:
         members = [entry["members"][name] for entry in entries for name in names]
         shape = (len(entries), len(names))
         return cls(
-            tar=str(tar),
+            tar=tar,
+            digest=digest,
+            bytes=shard.bytes,
             names=names,
             places=np.array([m[:2] for m in members], np.int64).reshape(*shape, 2),
             hashes=np.frombuffer(bytes.fromhex("".join(m[2] for m in members)), np.uint8).reshape(

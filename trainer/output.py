@@ -18,13 +18,13 @@ import functools
 import importlib.metadata
 import json
 import platform
-import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from renderer import storage
+from renderer.storage import Place
 from trainer import atomic
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def identity(job: Any, left_out: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def claim(
-    folder: Path,
+    folder: Place,
     kind: str,
     job: Mapping[str, Any],
     *,
@@ -127,10 +127,11 @@ def claim(
     wanted = json.loads(json.dumps(wanted, allow_nan=False))
     there = owner(folder)
     if there is None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if storage.in_use(folder):
             raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
-        atomic.write_json(folder / "job.json", wanted)
-        return
+        if storage.write_if(folder / "job.json", storage.readable_json(wanted), None):
+            return
+        there = owner(folder) or {}  # somebody was faster
     if there.get("kind") != kind or there.get("job") != wanted["job"]:
         told = _difference(kind, wanted["job"], there)
         raise ValueError(f"{folder} holds another job's dataset ({told}); choose another --out")
@@ -141,7 +142,7 @@ def claim(
         )
 
 
-def owner(folder: Path) -> dict[str, Any] | None:
+def owner(folder: Place) -> dict[str, Any] | None:
     """The folder's job.json; None where it has none. Raises ValueError for another version."""
     try:
         return atomic.read_json(folder / "job.json", VERSION)
@@ -149,12 +150,9 @@ def owner(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def check_room(folder: Path, needed: float) -> None:
+def check_room(folder: Place, needed: float) -> None:
     """Raises ValueError when the disk is too small for so many bytes."""
-    there = folder
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
+    free = storage.free_bytes(folder)
     if needed > free:
         raise ValueError(
             f"{folder} will need about {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free "
@@ -165,13 +163,13 @@ def check_room(folder: Path, needed: float) -> None:
 # --- a shard -----------------------------------------------------------------------------------
 
 
-def staging(folder: Path, name: str) -> Path:
+def staging(folder: Place, name: str) -> Place:
     """Where the finished samples of an unfinished shard wait: see renderer.shards.stage."""
     return folder / ".staging" / name
 
 
 def write(
-    folder: Path, name: str, keys: Sequence[str], failed: Sequence[Failed], seconds: float = 0.0
+    folder: Place, name: str, keys: Sequence[str], failed: Sequence[Failed], seconds: float = 0.0
 ) -> Shard:
     """Write a shard of the samples that are staged, in this order, and forget the stage."""
     records = _staged(staging(folder, name), keys)
@@ -179,7 +177,7 @@ def write(
 
 
 def write_records(
-    folder: Path,
+    folder: Place,
     name: str,
     records: Iterable[Record],
     failed: Sequence[Failed],
@@ -192,38 +190,43 @@ def write_records(
     """
     from renderer import shards
 
-    tar = folder / f"{name}.tar"
+    samples: dict[str, Mapping[str, Any]] = {}
+    told: list[dict[str, Any]] = []
 
-    def log(samples: Mapping[str, Any]) -> None:
-        note = {
+    def logged() -> Iterator[Record]:
+        for record in records:
+            samples[record.key] = dict(record.log)
+            yield record
+
+    def log() -> dict[str, Any]:
+        told.extend(
+            {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
+            for f in sorted(failed, key=lambda f: f.id)
+        )
+        return {
             "version": VERSION,
             "host": socket.gethostname(),
             "seconds": round(seconds(), 3),
             "samples": samples,
         }
-        atomic.write_json(shards.log_path(tar), note)
-        told.extend(
-            {"id": f.id, "class": f.failure_class, "reason": f.reason, "tries": f.tries}
-            for f in sorted(failed, key=lambda f: f.id)
-        )
 
-    told: list[dict[str, Any]] = []
-    shards.write_shard(folder, name, _logged(records, log), told)
-    shutil.rmtree(staging(folder, name), ignore_errors=True)
+    seen = storage.version(shards.sidecar_path(folder / f"{name}.tar"))
+    shards.write_shard(folder, name, logged(), told, log=log, seen=seen)
+    storage.remove_folder(staging(folder, name))
     found = written(folder, name)
     assert found is not None, "the shard was just written"
     return found
 
 
-def written(folder: Path, name: str) -> Shard | None:
+def written(folder: Place, name: str) -> Shard | None:
     """What storage says of a shard; None where it is missing or not whole."""
     from renderer import shards
 
-    tar = folder / f"{name}.tar"
     try:
-        sidecar = shards.read_versioned(shards.sidecar_path(tar))
+        sidecar = shards.read_versioned(shards.sidecar_path(folder / f"{name}.tar"))
+        tar = shards.tar_path(folder, name, sidecar["sha256"])
         log = atomic.read_json(shards.log_path(tar), VERSION)
-        size = tar.stat().st_size
+        size = storage.size(tar)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     samples = sidecar["samples"]
@@ -243,7 +246,7 @@ def written(folder: Path, name: str) -> Shard | None:
     )
 
 
-def _staged(waiting: Path, keys: Sequence[str]) -> Iterator[Record]:
+def _staged(waiting: Place, keys: Sequence[str]) -> Iterator[Record]:
     from renderer import shards
 
     for key in keys:
@@ -252,23 +255,11 @@ def _staged(waiting: Path, keys: Sequence[str]) -> Iterator[Record]:
         yield record
 
 
-def _logged(
-    records: Iterable[Record], log: Callable[[Mapping[str, Any]], None]
-) -> Iterator[Record]:
-    """The records; after the last of them the log is written, and so before the side-car, which
-    makes the shard count."""
-    samples = {}
-    for record in records:
-        samples[record.key] = dict(record.log)
-        yield record
-    log(samples)
-
-
 # --- the index ---------------------------------------------------------------------------------
 
 
 def publish(
-    folder: Path,
+    folder: Place,
     done: Iterable[Finished],
     complete: bool,
     *,
@@ -305,7 +296,7 @@ def publish(
     }
     whole = shards.write_index(folder, index)
     if complete:
-        shutil.rmtree(folder / shards.STAGING, ignore_errors=True)
+        storage.remove_folder(folder / shards.STAGING)
     return whole
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from renderer.storage import Place
     from trainer.jobs.segment import Match
 
 EDGES = tuple(round(0.02 * n, 2) for n in range(51))
 """Of the bins in which ratios are counted; what is above 1 is in the last one."""
 
 
-def of_dataset(folder: Path) -> tuple[Match, int]:
+def of_dataset(folder: Place) -> tuple[Match, int]:
     """The ratios of a dataset's training pictures, and the size of its pictures.
 
     Only the samples' JSON is read: `coverage` is the share of pixels with alpha > 0.

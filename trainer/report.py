@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from renderer.storage import short
 from trainer import atomic, plots, samples, tables
 from trainer.catalogue import entry
-from trainer.jobs.train import short
 from trainer.page import (
     card,
     cards,
@@ -171,7 +171,7 @@ def command(run: Run) -> str:
     """The line that makes such a run."""
     job = run.job
     line = ["farm", "submit", "train", "--model", job.model]
-    line += ["--data", *(short(Path(folder)) for folder in job.data)]
+    line += ["--data", *(short(folder) for folder in job.data)]
     line += ["--out", short(run.folder), "--preset", job.preset]
     if job.steps is not None:
         line += ["--steps", str(job.steps)]
@@ -265,7 +265,7 @@ def _samples(run: Run, target: Path) -> Iterator[str]:
 
 def _evaluation(run: Run, each: Evaluated, target: Path) -> Iterator[str]:
     folder = target / each.folder.name
-    where = ", ".join(short(Path(folder)) for folder in each.data)
+    where = ", ".join(short(folder) for folder in each.data)
     shapes = each.facts.samples.get(each.split)
     told = [where, f"{shapes:,} shapes" if shapes else "", f"checkpoint of step {each.step:,}"]
     small = " · ".join(filter(None, told))
@@ -332,7 +332,7 @@ def _about(run: Run) -> dict[str, Any]:
 
 def _dataset(path: str, id: str) -> str:
     told = f' <span class="soft"><code>{text(id[:16])}</code></span>' if id else ""
-    return f"<code>{text(short(Path(path)))}</code>{told}"
+    return f"<code>{text(short(path))}</code>{told}"
 
 
 def _shapes(facts: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer import shards
+from renderer.storage import Place
 from trainer import album, atomic, output, padding, photos, rejections, segments
 from trainer.jobs.segment import Done, Job, Photo, Task, done
 from trainer.output import Failed
@@ -85,7 +86,7 @@ def _is_worth_a_retry(already: Done, lease: Any) -> bool:
 
 
 def _look(
-    job: Job, task: Task, photo: Photo, staging: Path, shown: Mapping[str, int]
+    job: Job, task: Task, photo: Photo, staging: Place, shown: Mapping[str, int]
 ) -> dict[str, Any]:
     """Stage the samples of a photo, then its note."""
     note: dict[str, Any] = {"file": photo.file, "found": 0, "keys": []}
@@ -287,13 +288,13 @@ def _finite(value: float) -> float | None:
 # --- what is kept of a photo until its shard is whole --------------------------------------------
 
 
-def _note_path(staging: Path, photo: Photo) -> Path:
+def _note_path(staging: Place, photo: Photo) -> Place:
     # Photos that cannot be read have no hash: their names tell them apart.
     name = photo.sha256 or base64.urlsafe_b64encode(photo.file.encode()).decode()[:100]
     return staging / f"{name}.photo.json"
 
 
-def _staged(staging: Path, photo: Photo) -> dict[str, Any] | None:
+def _staged(staging: Place, photo: Photo) -> dict[str, Any] | None:
     """The note of an earlier try, where all of its samples are there too."""
     try:
         note = atomic.read_json(_note_path(staging, photo), rejections.VERSION)
@@ -303,7 +304,7 @@ def _staged(staging: Path, photo: Photo) -> dict[str, Any] | None:
         return None
 
 
-def _all_there(staging: Path, keys: Iterable[str]) -> bool:
+def _all_there(staging: Place, keys: Iterable[str]) -> bool:
     return all(shards.staged(staging, key) is not None for key in keys)
 
 

@@ -11,11 +11,11 @@ import contextlib
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from renderer import shards
+from renderer import shards, storage
+from renderer.storage import Place
 from trainer import output
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ShardStream:
     Left by an exception, nothing of the shard appears.
     """
 
-    def __init__(self, folder: Path, name: str, keys: Sequence[str], staged: set[str]):
+    def __init__(self, folder: Place, name: str, keys: Sequence[str], staged: set[str]):
         self._folder, self._name, self._keys, self._staged = folder, name, keys, staged
         self._failed: list[output.Failed] = []
         self._given_up: Sequence[output.Failed] = ()
@@ -46,8 +46,8 @@ class ShardStream:
         self._coming: queue.Queue[Record | output.Failed | Abandoned | None] = queue.Queue()
         self._early: dict[str, Record | None] = {}
         """What came before its turn"""
-        for path in folder.glob(f".{name}.tar.*.part"):  # of a try that was killed
-            path.unlink(missing_ok=True)
+        left = storage.names(folder, f".{name}.tar.*.part")  # of a try that was killed
+        storage.remove(*(folder / part for part in left))
 
     def __enter__(self) -> ShardStream:
         self._pool = ThreadPoolExecutor(1)

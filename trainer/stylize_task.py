@@ -8,20 +8,19 @@ being made, and on a GPU the one on its way.
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer import shards
+from renderer import shards, storage
 from renderer.shards import Record
+from renderer.storage import Place
 from trainer import device, output, stylizer
 from trainer.errors import RunFailed
 from trainer.jobs.stylize import Done, Job, Task, done
@@ -75,9 +74,10 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
 
 def _samples(job: Job, task: Task) -> list[shards.Sample]:
     """The samples of the parent's shard. Raises Changed."""
-    tar = Path(job.data) / f"{task.name}.tar"
+    data = storage.place(job.data)
+    tar = shards.tar_path(data, task.name, task.sha256)
     try:
-        sidecar = shards.read_versioned(shards.sidecar_path(tar))
+        sidecar = shards.read_versioned(shards.sidecar_path(data / f"{task.name}.tar"))
         found = [shards.Sample(tar, entry) for entry in sidecar["samples"]]
         same = sidecar["sha256"] == task.sha256 and [s.key for s in found] == list(task.items)
     except (FileNotFoundError, ValueError, LookupError):
@@ -138,8 +138,7 @@ def _proven(sample: shards.Sample) -> dict[str, bytes]:
     """A sample's members in one read. Raises ValueError where one is not what its hash says."""
     first = min(at for at, _, _ in sample.members.values())
     end = max(at + size for at, size, _ in sample.members.values())
-    with sample.tar.open("rb", buffering=0) as file:
-        data = memoryview(os.pread(file.fileno(), end - first, first))
+    data = memoryview(storage.read_range(sample.tar, first, end - first))
     found = {}
     for name, (at, size, sha256) in sample.members.items():
         found[name] = bytes(data[at - first : at - first + size])
@@ -148,7 +147,7 @@ def _proven(sample: shards.Sample) -> dict[str, bytes]:
     return found
 
 
-def _finish(opened: _Opened, waiting: Path, log: Mapping[str, Any]) -> Failed | Record:
+def _finish(opened: _Opened, waiting: Place, log: Mapping[str, Any]) -> Failed | Record:
     """Encode the new pictures and stage the sample."""
     if opened.broken:
         return _failed(opened.key, "the network's picture of it is no numbers")
@@ -253,7 +252,7 @@ class _Line:
 def _stylize(
     samples: Sequence[shards.Sample],
     network: Stylizer,
-    waiting: Path,
+    waiting: Place,
     stream: ShardStream,
     lease: Any,
 ) -> None:

@@ -10,14 +10,14 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from renderer.shards import VERSION, Dataset, Sample, sidecar_path
+from renderer import storage
+from renderer.shards import VERSION, Dataset, Sample, sidecar_path, tar_path
+from renderer.storage import Place
 from trainer.errors import DatasetRefused
 
 REMEDY = "begin a new run, with another --out"
@@ -53,7 +53,7 @@ class Survey:
     """In every cloud; 0: none."""
 
 
-def survey(folder: Path) -> Survey:
+def survey(folder: Place) -> Survey:
     """Look over the dataset in a folder.
 
     Raises FileNotFoundError where there is none; DatasetRefused where it is not finished, or its
@@ -90,21 +90,21 @@ def check(folder: str, shard: Shard) -> bytes:
 
     Raises DatasetRefused, by name, for one that is gone or changed.
     """
-    tar = Path(folder) / shard.name
-    with still_there(tar):
-        size = os.stat(tar).st_size
-        data = sidecar_path(tar).read_bytes()
+    plain = storage.place(folder) / shard.name
+    with still_there(plain):
+        data = storage.read(sidecar_path(plain))
+        if hashlib.sha256(data).hexdigest() != shard.sidecar:
+            raise DatasetRefused(f"{sidecar_path(plain)} was changed since the run began; {REMEDY}")
+        size = storage.size(storage.by_content(plain, json.loads(data)["sha256"]))
     if size != shard.bytes:
         raise DatasetRefused(
-            f"{tar} was changed since the run began: {size} bytes are not {shard.bytes}; {REMEDY}"
+            f"{plain} was changed since the run began: {size} bytes are not {shard.bytes}; {REMEDY}"
         )
-    if hashlib.sha256(data).hexdigest() != shard.sidecar:
-        raise DatasetRefused(f"{sidecar_path(tar)} was changed since the run began; {REMEDY}")
     return data
 
 
 @contextlib.contextmanager
-def still_there(tar: Path | str) -> Iterator[None]:
+def still_there(tar: Place) -> Iterator[None]:
     """Missing files are told as a shard that is gone."""
     try:
         yield
@@ -124,13 +124,13 @@ class _Looked:
     points: int
 
 
-def _look(folder: Path, entry: Mapping[str, Any]) -> tuple[Shard, list[_Looked]]:
-    tar = folder / entry["name"]
+def _look(folder: Place, entry: Mapping[str, Any]) -> tuple[Shard, list[_Looked]]:
+    tar = tar_path(folder, entry["name"], entry["sha256"])
     try:
-        data = sidecar_path(tar).read_bytes()
+        data = storage.read(sidecar_path(folder / entry["name"]))
         sidecar = json.loads(data)
         fits = (sidecar["version"], sidecar["sha256"]) == (VERSION, entry["sha256"])
-        if not fits or tar.stat().st_size != entry["bytes"]:
+        if not fits or storage.size(tar) != entry["bytes"]:
             raise ValueError("it is not the shard that the index names")
         samples = [_look_at(Sample(tar, sample)) for sample in sidecar["samples"]]
     except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
@@ -166,7 +166,7 @@ def _look_at(sample: Sample) -> _Looked:
     )
 
 
-def _alike(folder: Path, what: str, samples: Iterable[_Looked]) -> None:
+def _alike(folder: Place, what: str, samples: Iterable[_Looked]) -> None:
     first, *others = samples
     for other in others:
         ours, theirs = getattr(first, what), getattr(other, what)

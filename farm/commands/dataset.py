@@ -24,14 +24,15 @@ class Info:
     """
 
     dir: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset, or its s3:// address."""
     json: bool = False
     """Print one JSON object."""
 
     def __call__(self) -> int:
         from renderer.dataset.info import info, told
+        from renderer.storage import place
 
-        facts = info(Path(self.dir))
+        facts = info(place(self.dir))
         print(json_.dumps(facts) if self.json else told(facts))
         return 0
 
@@ -47,7 +48,7 @@ class Verify:
     """
 
     dir: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset, or its s3:// address."""
     processes: int | None = None
     """How many work at it; as many as there are CPUs, where that pays."""
     parent: str | None = None
@@ -57,6 +58,7 @@ class Verify:
 
     def __call__(self) -> int:
         from renderer.dataset.verify import Report, verify
+        from renderer.storage import place
 
         if self.processes is not None and self.processes < 1:
             raise ValueError(f"--processes {self.processes}: at least 1")
@@ -65,8 +67,8 @@ class Verify:
         def progress(report: Report, total: int) -> None:
             shown.show(report.bytes, total, report.images)
 
-        parent = Path(self.parent) if self.parent else None
-        report = verify(Path(self.dir), self.processes, progress, parent)
+        parent = place(self.parent) if self.parent else None
+        report = verify(place(self.dir), self.processes, progress, parent)
         shown.end()
         good = not report.problems
         if self.json:
@@ -104,7 +106,7 @@ class Reproduce:
     """
 
     dir: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset, or its s3:// address."""
     samples: int = 3
     """How many, drawn at random."""
     seed: int = 0
@@ -114,9 +116,10 @@ class Reproduce:
 
     def __call__(self) -> int:
         from renderer.dataset.reproduce import reproduce
+        from renderer.storage import place
 
         shown = _Progress("rendering", "samples")
-        found = reproduce(Path(self.dir), self.samples, self.seed, shown.show)
+        found = reproduce(place(self.dir), self.samples, self.seed, shown.show)
         shown.end()
         if self.json:
             outcomes = [asdict(outcome) for outcome in found.outcomes]
@@ -150,7 +153,7 @@ class Preview:
     """
 
     dir: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset, or its s3:// address."""
     out: str
     """The PNG to write."""
     samples: int = 8
@@ -162,8 +165,9 @@ class Preview:
 
     def __call__(self) -> int:
         from renderer.dataset.preview import preview
+        from renderer.storage import place
 
-        size = preview(Path(self.dir), Path(self.out), self.samples, self.split, self.seed)
+        size = preview(place(self.dir), Path(self.out), self.samples, self.split, self.seed)
         print(f"{self.out}: {size[0]} x {size[1]} pixels")
         return 0
 
@@ -179,7 +183,7 @@ class Export:
     """
 
     dir: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset, or its s3:// address."""
     format: str
     """nerf, dpc or folder."""
     out: str
@@ -187,9 +191,10 @@ class Export:
 
     def __call__(self) -> int:
         from renderer.dataset.export import export
+        from renderer.storage import place
 
         shown = _Progress("exporting", "samples")
-        count = export(Path(self.dir), self.format, Path(self.out), shown.show)
+        count = export(place(self.dir), self.format, Path(self.out), shown.show)
         shown.end()
         print(f"{self.out}: {count:,} samples; README.md there says what lies where")
         return 0
@@ -203,15 +208,16 @@ class Merge:
     """
 
     dirs: Annotated[tuple[str, ...], Positional, arg(metavar="DIR...")]
-    """Folders of finished datasets."""
+    """Folders of finished datasets, or s3:// addresses."""
     out: str
     """Folder of the new one."""
 
     def __call__(self) -> int:
         from renderer.dataset.merge import merge
+        from renderer.storage import place
 
         shown = _Progress("merging", "MB", 1e-6)
-        index = merge([Path(folder) for folder in self.dirs], Path(self.out), shown.show)
+        index = merge([place(folder) for folder in self.dirs], place(self.out), shown.show)
         shown.end()
         return _made(self.out, index)
 
@@ -224,7 +230,7 @@ class Subset:
     """
 
     dir: Folder
-    """Folder of a finished dataset."""
+    """Folder of a finished dataset, or its s3:// address."""
     out: str
     """Folder of the new one."""
     category: tuple[str, ...] = ()
@@ -240,6 +246,7 @@ class Subset:
 
     def __call__(self) -> int:
         from renderer.dataset.subset import Choice, read_keys, subset
+        from renderer.storage import place
 
         choice = Choice(
             categories=self.category,
@@ -249,7 +256,7 @@ class Subset:
             keys=None if self.keys is None else read_keys(Path(self.keys)),
         )
         shown = _Progress("copying", "samples")
-        index = subset(Path(self.dir), Path(self.out), choice, shown.show)
+        index = subset(place(self.dir), place(self.out), choice, shown.show)
         shown.end()
         return _made(self.out, index)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from renderer import shards, storage
 from renderer.dataset.origin import Made, Origin, read_made
 from renderer.shards import Dataset
+from renderer.storage import Place
 
 # Called with how much is done and of how much: samples, or bytes where it says so.
 Progress = Callable[[int, int], None]
@@ -19,7 +19,7 @@ def silent(done: int, total: int) -> None:
     """No progress."""
 
 
-def open_finished(folder: Path) -> tuple[Dataset, Made]:
+def open_finished(folder: Place) -> tuple[Dataset, Made]:
     """A dataset that others can be made from.
 
     Raises FileNotFoundError, or ValueError when it is not complete.
@@ -36,7 +36,7 @@ def parent_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def claim(
-    folder: Path,
+    folder: Place,
     kind: str,
     job: Mapping[str, Any],
     shapes: Iterable[Mapping[str, Any]],
@@ -54,43 +54,43 @@ def claim(
         "origins": [origin.as_json() for origin in origins],
     }
     path = folder / shards.JOB
-    if path.exists():
-        if storage.canonical_json(storage.read_json(path)) != storage.canonical_json(note):
-            raise ValueError(f"{folder} holds another job's dataset; choose another --out")
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
-    storage.write(path, storage.readable_json(note))
+    if not storage.exists(path):
+        if storage.in_use(folder):
+            raise ValueError(f"{folder} is in use and is not a dataset; choose another --out")
+        if storage.write_if(path, storage.readable_json(note), None):
+            return
+    if storage.canonical_json(storage.read_json(path)) != storage.canonical_json(note):
+        raise ValueError(f"{folder} holds another job's dataset; choose another --out")
 
 
-def written(folder: Path, name: str, keys: Iterable[str]) -> dict[str, Any] | None:
+def written(folder: Place, name: str, keys: Iterable[str]) -> dict[str, Any] | None:
     """The side-car of a shard that an earlier, interrupted run finished; None where there is none.
 
     The side-car is written last, so the tar beside it is whole.
     """
-    tar = folder / f"{name}.tar"
     try:
-        sidecar = shards.read_versioned(shards.sidecar_path(tar))
-        if tar.stat().st_size and [s["key"] for s in sidecar["samples"]] == list(keys):
+        sidecar = shards.read_versioned(shards.sidecar_path(folder / f"{name}.tar"))
+        tar = shards.tar_path(folder, name, sidecar["sha256"])
+        if storage.size(tar) and [s["key"] for s in sidecar["samples"]] == list(keys):
             return sidecar
     except (FileNotFoundError, ValueError, KeyError):
         pass
     return None
 
 
-def entry_of(folder: Path, split: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+def entry_of(folder: Place, split: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
     """A shard's entry in the index."""
     return {
         "name": sidecar["shard"],
         "split": split,
         "samples": len(sidecar["samples"]),
-        "bytes": (folder / sidecar["shard"]).stat().st_size,
+        "bytes": storage.size(shards.tar_path(folder, sidecar["shard"], sidecar["sha256"])),
         "sha256": sidecar["sha256"],
     }
 
 
 def finish(
-    folder: Path,
+    folder: Place,
     entries: list[dict[str, Any]],
     *,
     job: Mapping[str, Any],
@@ -122,14 +122,20 @@ def finish(
     )
 
 
-def copy_checked(source: Path, target: Path, sha256: str) -> None:
+def copy_checked(source: Place, target: Place, sha256: str) -> None:
     """Copy a shard byte for byte.
+
+    target  by its plain name
 
     A copy, not a hard link: two datasets that share a file would break together.
     Raises ValueError, naming the shard, when it is not what its index says.
     """
     digest = hashlib.sha256()
-    with storage.replacing(target) as out, source.open("rb") as file:
+    with (
+        storage.on_disk(source) as path,
+        path.open("rb") as file,
+        storage.replacing(target, digest) as out,
+    ):
         while chunk := file.read(1 << 22):
             digest.update(chunk)
             out.write(chunk)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from renderer.dataset.origin import Made, read_made
 from renderer.shards import Dataset
 from renderer.split import SPLITS
+from renderer.storage import Place
 
 
-def info(folder: Path) -> dict[str, Any]:
+def info(folder: Place) -> dict[str, Any]:
     """The facts, as JSON.
 
     Raises FileNotFoundError where there is no dataset, ValueError for another version.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from renderer import shards, storage
@@ -21,9 +20,10 @@ from renderer.dataset.derived import (
 )
 from renderer.dataset.origin import limited_to
 from renderer.shards import Dataset
+from renderer.storage import Place
 
 
-def merge(folders: Sequence[Path], out: Path, progress: Progress = silent) -> dict[str, Any]:
+def merge(folders: Sequence[Place], out: Place, progress: Progress = silent) -> dict[str, Any]:
     """Merge finished datasets into a new one; returns its index.
 
     Split by split, the shards follow each other in the order of `folders`.  A shape that failed in
@@ -49,7 +49,6 @@ def merge(folders: Sequence[Path], out: Path, progress: Progress = silent) -> di
             if key in mine or key not in have:
                 shapes.setdefault(key, shape)
     job = {"kind": "merge", "parents": [dataset.id for dataset in datasets]}
-    out.mkdir(parents=True, exist_ok=True)
     claim(out, "merge", job, [shapes[key] for key in sorted(shapes)], origins)
 
     entries: list[dict[str, Any]] = []
@@ -65,7 +64,7 @@ def merge(folders: Sequence[Path], out: Path, progress: Progress = silent) -> di
             failures |= {f["id"] for f in failed}
             renamed = {**sidecar, "shard": f"{name}.tar", "failed": failed}
             if written(out, name, [s["key"] for s in sidecar["samples"]]) is None:
-                source = dataset.folder / shard["name"]
+                source = shards.tar_path(dataset.folder, shard["name"], shard["sha256"])
                 _copy(source, out / f"{name}.tar", shard["sha256"], renamed)
             entries.append(entry_of(out, split, renamed))
             done += shard["bytes"]
@@ -83,11 +82,11 @@ def merge(folders: Sequence[Path], out: Path, progress: Progress = silent) -> di
     )
 
 
-def _copy(source: Path, target: Path, sha256: str, sidecar: Mapping[str, Any]) -> None:
+def _copy(source: Place, target: Place, sha256: str, sidecar: Mapping[str, Any]) -> None:
     copy_checked(source, target, sha256)
     log = shards.log_path(source)
-    if log.exists():
-        storage.write(shards.log_path(target), log.read_bytes())
+    if storage.exists(log):
+        storage.write(shards.log_path(storage.by_content(target, sha256)), storage.read(log))
     storage.write(shards.sidecar_path(target), storage.canonical_json(sidecar))
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from renderer import shards
+from renderer.storage import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Made:
         return {key: origin for origin in self.origins for key in origin.shapes}
 
 
-def read_made(folder: Path, index: Mapping[str, Any]) -> Made:
+def read_made(folder: Place, index: Mapping[str, Any]) -> Made:
     """What made the dataset in a folder.
 
     Raises FileNotFoundError, or ValueError for what is no job.json of this format.
@@ -105,7 +105,7 @@ def read_made(folder: Path, index: Mapping[str, Any]) -> Made:
         raise ValueError(f"{path} lacks {error}; it is not as it was written") from error
 
 
-def _found(folder: Path, index: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def _found(folder: Place, index: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Key -> fields of what was found in photos: nobody knows before they are looked at."""
     keys: list[str] = []
     for entry in index["shards"]:

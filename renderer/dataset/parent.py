@@ -6,7 +6,6 @@ The parent need not be at hand: the dataset is whole without it, and can be chec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 from renderer import shards
 from renderer.dataset.check_sample import Finding
 from renderer.members import decode_member
+from renderer.s3 import Address
 from renderer.shards import Dataset, Sample
+from renderer.storage import Place, place
 
 STYLIZE = "stylize"
 """The kind of job whose datasets have a parent of the same shapes and annotations."""
 
 
-def find(folder: Path, index: Mapping[str, Any], given: Path | None = None) -> Path | None:
+def find(folder: Place, index: Mapping[str, Any], given: Place | None = None) -> Place | None:
     """Where the parent of a stylized dataset lies: as given, where its job says, or beside it.
 
     None where it is not at hand, or is another dataset by now.
@@ -39,7 +40,8 @@ def find(folder: Path, index: Mapping[str, Any], given: Path | None = None) -> P
                 f"the parent was {parent['id'][:12]}"
             )
         return given
-    for path in (Path(index["job"].get("data", "")), folder.absolute().parent / parent["folder"]):
+    beside = folder.parent if isinstance(folder, Address) else folder.absolute().parent
+    for path in (place(index["job"].get("data", "")), beside / parent["folder"]):
         try:
             if Dataset(path).id == parent["id"]:
                 return path
@@ -48,10 +50,9 @@ def find(folder: Path, index: Mapping[str, Any], given: Path | None = None) -> P
     return None
 
 
-def samples_of(tar: Path) -> dict[str, Sample]:
+def samples_of(folder: Place, name: str) -> dict[str, Sample]:
     """Key -> sample of a shard of the parent. Raises OSError, ValueError."""
-    sidecar = shards.read_versioned(shards.sidecar_path(tar))
-    return {entry["key"]: Sample(tar, entry) for entry in sidecar["samples"]}
+    return {sample.key: sample for sample in shards.samples_of(folder, name)}
 
 
 def problems(

@@ -29,6 +29,7 @@ from renderer.dataset import parent
 from renderer.dataset.info import info
 from renderer.dataset.origin import read_made
 from renderer.shards import Dataset, Sample, View
+from renderer.storage import Place
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
@@ -59,7 +60,7 @@ PARTS = np.array(
 
 
 def preview(
-    folder: Path, out: Path, samples: int = 8, split: str | None = None, seed: int = 0
+    folder: Place, out: Path, samples: int = 8, split: str | None = None, seed: int = 0
 ) -> tuple[int, int]:
     """Write a contact sheet as PNG; returns its width and height.
 
@@ -138,7 +139,7 @@ def _originals(dataset: Dataset) -> Callable[[Sample], Sample | None] | None:
     if folder is None:
         return None
     read = functools.cache(parent.samples_of)  # a shard holds several of the shapes
-    return lambda sample: read(folder / sample.tar.name).get(sample.key)
+    return lambda sample: read(folder, storage.plain_name(sample.tar)).get(sample.key)
 
 
 def _keys(dataset: Dataset) -> list[tuple[str, str]]:
@@ -238,7 +239,8 @@ def _wall(dataset: Dataset, shown: Sequence[Shown]) -> Image.Image:
 
 def _head(sheet: _Sheet, dataset: Dataset) -> None:
     facts = info(dataset.folder)
-    sheet.text(MARGIN, MARGIN - 10, dataset.folder.resolve().name, 34, INK)
+    folder = storage.place(storage.absolute(str(dataset.folder), Path.cwd()))
+    sheet.text(MARGIN, MARGIN - 10, folder.name, 34, INK)
     categories = {category for by in facts["splits"].values() for category in by}
     parts = [
         _count(facts["samples"], "shape", "shapes"),

@@ -26,6 +26,7 @@ from renderer.dataset.subset import select_views
 from renderer.members import decode_member, encode_image
 from renderer.shapes.shape import Shape
 from renderer.shards import Dataset, Sample
+from renderer.storage import Place
 
 Array = NDArray[Any]
 
@@ -82,7 +83,7 @@ class Reproduction:
 
 
 def reproduce(
-    folder: Path, samples: int, seed: int = 0, progress: Progress = lambda done, total: None
+    folder: Place, samples: int, seed: int = 0, progress: Progress = lambda done, total: None
 ) -> Reproduction:
     """Render some samples of a dataset again and compare.
 

@@ -23,6 +23,7 @@ from renderer.dataset.origin import Made, Origin, limited_to
 from renderer.jobs.render import MAX_SHARD_SIZE, MIN_TASKS
 from renderer.members import decode_member, pixels_hash, view_name
 from renderer.shards import Dataset, Record, Sample, make_record, write_shard
+from renderer.storage import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ def read_keys(path: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
-def subset(folder: Path, out: Path, choice: Choice, progress: Progress = silent) -> dict[str, Any]:
+def subset(
+    folder: Place, out: Place, choice: Choice, progress: Progress = silent
+) -> dict[str, Any]:
     """Write the chosen part of a finished dataset as a new one; returns its index.
 
     Every member is copied byte for byte; with fewer views, the JSON and the names of the images
@@ -75,7 +78,6 @@ def subset(folder: Path, out: Path, choice: Choice, progress: Progress = silent)
         "limit": choice.limit,
         "keys": None if choice.keys is None else sorted(choice.keys),
     }
-    out.mkdir(parents=True, exist_ok=True)
     claim(out, "subset", job, [made.shapes[key] for key in sorted(keys)], origins)
 
     size = max(1, min(MAX_SHARD_SIZE, len(keys) // MIN_TASKS))

@@ -30,6 +30,7 @@ from renderer.dataset import parent as parents
 from renderer.dataset.origin import Made, Origin, read_made
 from renderer.dataset.problem import Problem
 from renderer.members import decode_member, pixels_hash
+from renderer.storage import Place
 
 # Called with shards, samples, images and bytes done, and all bytes.
 Progress = Callable[["Report", int], None]
@@ -74,10 +75,10 @@ class ShardWork:
 
 
 def verify(
-    folder: Path,
+    folder: Place,
     processes: int | None = None,
     progress: Progress | None = None,
-    parent: Path | None = None,
+    parent: Place | None = None,
 ) -> Report:
     """Check a whole dataset.
 
@@ -89,7 +90,7 @@ def verify(
     everything else is a problem in the report.
     """
     report = Report()
-    if not folder.is_dir() or not (folder / shards.INDEX).exists():
+    if not storage.exists(folder / shards.INDEX):
         shards.Dataset(folder)  # raises, with the reason
     index = _read(folder / shards.INDEX, schema.INDEX, report)
     if index is None:
@@ -145,10 +146,10 @@ def _begin() -> None:
 # --- the index and the job ---------------------------------------------------------------------
 
 
-def _read(path: Path, adapter: Any, report: Report) -> Any:
+def _read(path: Place, adapter: Any, report: Report) -> Any:
     """A JSON file that fits its schema, or None and problems."""
     try:
-        data = path.read_bytes()
+        data = storage.read(path)
     except OSError as error:
         reason = "missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
         report.problems.append(Problem(file=path.name, rule="file", detail=reason))
@@ -184,7 +185,7 @@ def _check_index(index: Mapping[str, Any], report: Report) -> None:
         wrong("splits", f"splits and shards disagree about {what}")
 
 
-def _read_made(folder: Path, index: Mapping[str, Any], report: Report) -> Made | None:
+def _read_made(folder: Place, index: Mapping[str, Any], report: Report) -> Made | None:
     try:
         made = read_made(folder, index)
     except FileNotFoundError:
@@ -199,7 +200,7 @@ def _read_made(folder: Path, index: Mapping[str, Any], report: Report) -> Made |
     return made
 
 
-def _check_keys(folder: Path, index: Mapping[str, Any], made: Made | None, report: Report) -> None:
+def _check_keys(folder: Place, index: Mapping[str, Any], made: Made | None, report: Report) -> None:
     """No sample twice; every shape of the job is a sample or has failed."""
     where: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -237,19 +238,20 @@ def _check_keys(folder: Path, index: Mapping[str, Any], made: Made | None, repor
             )
 
 
-def _check_strays(folder: Path, index: Mapping[str, Any], report: Report) -> None:
-    named = {entry["name"] for entry in index["shards"]}
-    strays = sorted(p.name for p in folder.glob("*.tar") if p.name not in named)
+def _check_strays(folder: Place, index: Mapping[str, Any], report: Report) -> None:
+    named = {shards.tar_path(folder, one["name"], one["sha256"]).name for one in index["shards"]}
+    strays = [name for name in storage.names(folder, "*.tar") if name not in named]
     if strays:
         more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
         report.notes.append(f"{strays[0]}{more}: on storage, and not in the index")
-    if index["complete"] and (folder / shards.STAGING).exists():
+    staging = folder / shards.STAGING
+    if index["complete"] and (storage.exists(staging) or storage.in_use(staging)):
         report.notes.append(f"{shards.STAGING} is left over and can be removed")
 
 
 def _parent(
-    folder: Path, index: Mapping[str, Any], given: Path | None, report: Report
-) -> Path | None:
+    folder: Place, index: Mapping[str, Any], given: Place | None, report: Report
+) -> Place | None:
     """The parent of a stylized dataset, and a note of whether it was compared with."""
     path = parents.find(folder, index, given)
     if path is not None:
@@ -263,7 +265,7 @@ def _parent(
 
 
 def _work(
-    folder: Path, index: Mapping[str, Any], made: Made | None, parent: Path | None
+    folder: Place, index: Mapping[str, Any], made: Made | None, parent: Place | None
 ) -> Iterator[ShardWork]:
     origin_of = made.origin_of() if made else {}
     for entry in index["shards"]:
@@ -287,11 +289,11 @@ def _work(
 def check_shard(work: ShardWork) -> Report:
     """Everything about one shard and its side-car."""
     report = Report(shards=1)
-    folder, entry = Path(work.folder), work.entry
-    tar = folder / entry["name"]
-    sidecar = _read(shards.sidecar_path(tar), schema.SIDECAR, report)
+    folder, entry = storage.place(work.folder), work.entry
+    sidecar = _read(shards.sidecar_path(folder / entry["name"]), schema.SIDECAR, report)
+    tar = shards.tar_path(folder, entry["name"], entry["sha256"])
     try:
-        report.bytes = tar.stat().st_size
+        report.bytes = storage.size(tar)
     except OSError:
         report.problems.append(Problem(file=tar.name, rule="file", detail="missing"))
         return report
@@ -300,7 +302,8 @@ def check_shard(work: ShardWork) -> Report:
         report.problems.append(Problem(file=tar.name, rule="size", detail=detail))
         return report
     with (
-        tar.open("rb") as file,
+        storage.on_disk(tar) as path,
+        path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         memoryview(data) as view,
     ):
@@ -404,7 +407,7 @@ def _originals(work: ShardWork, wrong: Wrong) -> dict[str, shards.Sample] | None
     if work.parent is None:
         return None
     try:
-        return parents.samples_of(Path(work.parent) / work.entry["name"])
+        return parents.samples_of(storage.place(work.parent), work.entry["name"])
     except (OSError, ValueError, LookupError) as error:
         wrong("parent", f"the parent has no such shard: {_one_line(error)}")
         return None

@@ -7,12 +7,12 @@ pictures are told of.  Only plain data and pure functions at the top: see render
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from renderer import storage
 from renderer.shapes.shape import Shape
 
 ROLE = "render"
@@ -123,7 +123,7 @@ def resolve(job: Job, cwd: Path) -> Job:
     for address in job.shapes:
         reader, rest = source(address)
         if reader is folder_source:
-            address = str(_absolute(address, cwd))
+            address = storage.absolute_path(address, cwd)
         elif reader is samples and not rest.rpartition("/")[2].isdecimal():
             address = f"{address.strip('/')}/{(job.seed + 1) * MADE_APART}"
         shapes.append(address.strip("/") if reader is not folder_source else address)
@@ -132,7 +132,7 @@ def resolve(job: Job, cwd: Path) -> Job:
     return dataclasses.replace(
         job,
         shapes=tuple(shapes),
-        out=str(_absolute(job.out or str(Path("photos") / name), cwd)),
+        out=storage.absolute_path(job.out or str(Path("photos") / name), cwd),
         limit=job.limit or max(1, -(-job.photos // PER_SHAPE)),
     )
 
@@ -212,10 +212,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
-    try:
-        where = job.folder.relative_to(Path.cwd())
-    except ValueError:
-        where = job.folder
+    where = storage.short(job.folder)
     photos, failed = sum(d.photos for d in dones), sum(len(d.failed) for d in dones)
     lines = [f"{where}: {photos} renders that stand in for photos, masks aside"]
     if failed:
@@ -228,10 +225,6 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
 
 
 # --- details -------------------------------------------------------------------------------------
-
-
-def _absolute(path: str, cwd: Path) -> Path:
-    return Path(os.path.normpath(cwd / Path(path).expanduser()))
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from renderer import storage
 from renderer.shapes.shape import Shape
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Job:
     """Addresses: samples/cars, shapenet/chair, modelnet/desk, or a folder or file; several may be
     given."""
     out: str | None = None
-    """The dataset's folder; by default named after the address: data/samples-cars."""
+    """The dataset's folder, or s3://bucket/folder; by default named after the address:
+    data/samples-cars."""
     views: int | None = None
     """Pictures of each shape; a fixed rig has its own number, else 5."""
     cameras: str = "dpc"
@@ -88,9 +90,9 @@ class Job:
         return tuple(self.passes.split(","))
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> storage.Place:
         assert self.out is not None, "resolve() names the folder"
-        return Path(self.out)
+        return storage.place(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ def resolve(job: Job, cwd: Path) -> Job:
 
     folder_source = sources()["folder"]
     shapes = tuple(
-        str(_absolute(a, cwd)) if source(a)[0] is folder_source else a.strip("/")
+        storage.absolute_path(a, cwd) if source(a)[0] is folder_source else a.strip("/")
         for a in job.shapes
     )
     out = job.out or str(Path("data") / default_name(shapes))
@@ -160,12 +162,12 @@ def resolve(job: Job, cwd: Path) -> Job:
         from renderer.split import parse_ratio, read_list
 
         if parse_ratio(split) is None:
-            split = str(_absolute(split, cwd))
+            split = storage.absolute_path(split, cwd)
             read_list(Path(split))
     return dataclasses.replace(
         job,
         shapes=shapes,
-        out=str(_absolute(out, cwd)),
+        out=storage.absolute(out, cwd),
         views=rig_views(job.cameras, job.views),
         split=split,
     )
@@ -204,8 +206,9 @@ def prepare(job: Job, scanned: Scanned) -> None:
     Raises ValueError when it is another's, when shapes have changed since, or when the disk is too
     small.
     """
-    from renderer import ownership, storage
+    from renderer import ownership
 
+    seen = storage.version(job.folder / ownership.NAME)
     note = ownership.read(job.folder)
     if note is not None and ownership.is_ours(note, job, scanned.shapes):
         ownership.refuse_changed(job.folder, note, scanned)
@@ -217,7 +220,8 @@ def prepare(job: Job, scanned: Scanned) -> None:
             f"{job.folder} will need about {_bytes(needed)}, and {_bytes(free)} are "
             "free there; choose another --out, or fewer views or shapes"
         )
-    ownership.claim(job, scanned)
+    if not ownership.claim(job, scanned, seen):
+        prepare(job, scanned)  # somebody was faster: this job's other controller, or another job
 
 
 def _bytes(number: float) -> str:
@@ -293,13 +297,13 @@ def run(job: Job, task: Task, lease: Any) -> Done:
 
 def done(job: Job, task: Task) -> Done | None:
     """What storage says of the task's shard; None where it is missing or not whole."""
-    from renderer import shards, storage
+    from renderer import shards
 
-    tar = job.folder / f"{task.name}.tar"
     try:
-        sidecar = shards.read_versioned(shards.sidecar_path(tar))
+        sidecar = shards.read_versioned(shards.sidecar_path(job.folder / f"{task.name}.tar"))
+        tar = shards.tar_path(job.folder, task.name, sidecar["sha256"])
         log = storage.read_json(shards.log_path(tar))
-        size = tar.stat().st_size
+        size = storage.size(tar)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     keys = {sample["key"] for sample in sidecar["samples"]}
@@ -334,10 +338,7 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
     shapes, images = sum(d.shapes for d in dones), sum(d.images for d in dones)
     size, failed = sum(d.bytes for d in dones), sum(len(d.failed) for d in dones)
-    try:
-        where = job.folder.relative_to(Path.cwd())
-    except ValueError:
-        where = job.folder
+    where = storage.short(job.folder)
     lines = [
         f"{where}: {_count(shapes, 'shape')}, {_count(images, 'image')}, {size / 1e6:.1f} MB "
         f"in {_count(len(dones), 'shard')}"
@@ -362,8 +363,6 @@ def _count(number: int, thing: str) -> str:
 
 
 def _created_with(log: dict[str, Any]) -> str:
-    from renderer import storage
-
     made_with = {
         storage.canonical_json(sample["created_with"]): sample["created_with"]
         for sample in log["samples"].values()
@@ -374,12 +373,6 @@ def _created_with(log: dict[str, Any]) -> str:
 def _wanted(scanned: Scanned) -> list[Shape]:
     have = {key for kept in scanned.kept for key in kept.keys}
     return [shape for shape in scanned.shapes if shape.key not in have]
-
-
-def _absolute(path: str, cwd: Path) -> Path:
-    import os
-
-    return Path(os.path.normpath(cwd / Path(path).expanduser()))
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

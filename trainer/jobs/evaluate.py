@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.jobs.train import absolute, short
+from renderer import storage
 
 ROLE = "train"
 LABEL = ("run", "split")
@@ -74,13 +74,10 @@ class Scanned:
 
 
 def resolve(job: Job, cwd: Path) -> Job:
-    run = absolute(job.run, cwd)
-    return dataclasses.replace(
-        job,
-        run=str(run),
-        data=tuple(str(absolute(folder, cwd)) for folder in job.data),
-        out=str(absolute(job.out, cwd) if job.out else run / "evaluations"),
-    )
+    run = storage.absolute(job.run, cwd)
+    out = storage.absolute(job.out, cwd) if job.out else str(storage.place(run) / "evaluations")
+    data = tuple(storage.absolute(folder, cwd) for folder in job.data)
+    return dataclasses.replace(job, run=run, data=data, out=out)
 
 
 def scan(job: Job) -> Scanned:
@@ -142,7 +139,7 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     done = dones[0]
     width = max(map(len, done.metrics), default=0)
     lines = [
-        f"{short(Path(job.run))} at step {done.step} on {job.split}: {short(Path(done.folder))}"
+        f"{storage.short(job.run)} at step {done.step} on {job.split}: {storage.short(done.folder)}"
     ]
     for name, value in done.metrics.items():
         lines.append(f"  {name:<{width}}  {'none' if value is None else f'{value:.4g}'}")

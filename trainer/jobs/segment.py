@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from renderer import storage
 from trainer.hub import LABELS
-from trainer.jobs.train import absolute, has_torch, short
+from trainer.jobs.train import has_torch
 from trainer.output import Failed, Shard
 
 ROLE = "train"
@@ -197,18 +198,19 @@ class Scanned:
 
 def resolve(job: Job, cwd: Path) -> Job:
     """The job with full paths."""
-    photos = absolute(job.photos, cwd)
+    photos = storage.absolute_path(job.photos, cwd)
+    out = job.out or str(Path("data") / f"real-{Path(photos).name}")
     weights = job.weights
     if weights != "coco":
-        weights = str(absolute(weights, cwd))
+        weights = storage.absolute_path(weights, cwd)
         if not Path(weights).is_file():
             raise ValueError(f"--weights {job.weights}: no such file; or coco")
     return dataclasses.replace(
         job,
-        photos=str(photos),
-        out=str(absolute(job.out or str(Path("data") / f"real-{photos.name}"), cwd)),
-        match=str(absolute(job.match, cwd)) if job.match else None,
-        masks=str(absolute(job.masks, cwd)) if job.masks else None,
+        photos=photos,
+        out=storage.absolute_path(out, cwd),
+        match=storage.absolute(job.match, cwd) if job.match else None,
+        masks=storage.absolute_path(job.masks, cwd) if job.masks else None,
         weights=weights,
     )
 
@@ -220,7 +222,7 @@ def scan(job: Job) -> Scanned:
     """
     from trainer import album, hub, ratios
 
-    match, size = ratios.of_dataset(Path(job.match)) if job.match else (None, DEFAULT_SIZE)
+    match, size = ratios.of_dataset(storage.place(job.match)) if job.match else (None, DEFAULT_SIZE)
     photos, skipped = album.look(job)
     # A controller's machine, which has no torch, cannot know what the workers' machines have.
     unknown = job.masks is None and job.weights == "coco" and has_torch()
@@ -390,14 +392,14 @@ def conclude(job: Job, scanned: Scanned, dones: Sequence[Done]) -> None:
     facts = rejections.gather(job, scanned, dones)
     if not facts["accepted"]:
         raise ValueError(
-            f"{short(job.folder)}: no segment was accepted ({rejections.told(facts)}); "
+            f"{storage.short(job.folder)}: no segment was accepted ({rejections.told(facts)}); "
             "rejected.csv there says why, photo by photo"
         )
 
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
-    where = short(job.folder)
+    where = storage.short(job.folder)
     photos, segments = sum(d.photos for d in dones), sum(d.segments for d in dones)
     counts: Counter[str] = Counter()
     for one in dones:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from renderer import storage
+from renderer.storage import Place
 from trainer import output
-from trainer.jobs.train import absolute, short
 from trainer.output import Failed
 
 ROLE = "train"
@@ -56,9 +57,9 @@ class Job:
             raise ValueError(f"--batch {self.batch}: at least 1")
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         assert self.out is not None, "resolve() names the folder"
-        return Path(self.out)
+        return storage.place(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +123,10 @@ class Done:
 
 def resolve(job: Job, cwd: Path) -> Job:
     """The job with full paths and the folder's name."""
-    data, run = absolute(job.data, cwd), absolute(job.run, cwd)
-    out = job.out or str(Path("data") / f"{data.name}-{run.name}"[:100])
-    return dataclasses.replace(job, data=str(data), run=str(run), out=str(absolute(out, cwd)))
+    data, run = storage.absolute(job.data, cwd), storage.absolute(job.run, cwd)
+    name = f"{storage.place(data).name}-{storage.place(run).name}"[:100]
+    out = storage.absolute(job.out or str(Path("data") / name), cwd)
+    return dataclasses.replace(job, data=data, run=run, out=out)
 
 
 def scan(job: Job) -> Scanned:
@@ -143,7 +145,7 @@ def scan(job: Job) -> Scanned:
         raise ValueError(f"{job.data} is not finished; let its job finish first: `farm status`")
     if not len(dataset):
         raise ValueError(f"{job.data} has no shapes")
-    if job.folder == Path(job.data):
+    if job.folder == storage.place(job.data):
         raise ValueError(f"--out {job.out} is the dataset itself; give another")
     members = tuple(dataset.index["members"])
     sources = tuple(
@@ -157,9 +159,9 @@ def scan(job: Job) -> Scanned:
     )
     parent = {
         "id": dataset.id,
-        "folder": Path(job.data).name,
+        "folder": storage.place(job.data).name,
         "samples": len(dataset),
-        "run": Path(job.run).name,
+        "run": storage.place(job.run).name,
         "model": run.job.model,
         "step": checkpoint.step,
         "network": _sha256(checkpoint.folder / "network.safetensors"),
@@ -266,7 +268,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
-    where, size = short(job.folder), sum(done.bytes for done in dones)
+    where, size = storage.short(job.folder), sum(done.bytes for done in dones)
     shapes, images = sum(done.shapes for done in dones), sum(done.images for done in dones)
     failed = sum(len(done.failed) for done in dones)
     lines = [

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from renderer import storage
+
 ROLE = "train"
 LABEL = ("model", "data")
 HIDDEN = ("config",)
@@ -140,17 +142,19 @@ def resolve(job: Job, cwd: Path) -> Job:
     known = find()
     if job.model not in known:
         raise UnknownModel(job.model, tuple(known))
-    data = tuple(str(absolute(folder, cwd)) for folder in job.data)
-    out = job.out or str(Path("runs") / "-".join([job.model, *(Path(f).name for f in data)])[:80])
+    data = tuple(storage.absolute(folder, cwd) for folder in job.data)
+    out = job.out or str(
+        Path("runs") / "-".join([job.model, *(storage.place(f).name for f in data)])[:80]
+    )
     weights = job.weights
     if weights not in ("none", "imagenet"):
-        weights = str(absolute(weights, cwd))
+        weights = storage.absolute(weights, cwd)
         if not Path(weights).is_file():
             raise ValueError(f"--weights {job.weights}: no such file; or none, or imagenet")
     job = dataclasses.replace(
         job,
         data=data,
-        out=str(absolute(out, cwd)),
+        out=storage.absolute(out, cwd),
         weights=weights,
         config={**job.config, **further(job, cwd)},
     )
@@ -186,7 +190,7 @@ def further(job: Job, cwd: Path) -> dict[str, list[str]]:
         folders = [given] if isinstance(given, str) else list(given)
         if not folders:
             raise ValueError(f"--model {job.model} wants --{name} too: {what}")
-        found[name] = [str(absolute(str(folder), cwd)) for folder in folders]
+        found[name] = [storage.absolute(str(folder), cwd) for folder in folders]
     return found
 
 
@@ -267,14 +271,14 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
-    where = short(job.folder)
+    where = storage.short(job.folder)
     done = dones[0]
     told = [f"{name} {value:.4g}" for name, value in done.metrics.items()]
     lines = [f"{where}: {done.steps} steps in {done.seconds:.0f} s"]
     if told:
         more = f" and {len(told) - MOST} more" if len(told) > MOST else ""
         lines.append(f"  on val        {', '.join(told[:MOST])}{more}")
-    data = " ".join(short(Path(folder)) for folder in job.data)
+    data = " ".join(storage.short(storage.place(folder)) for folder in job.data)
     lines += [
         f"  how good      farm submit evaluate --run {where} --data {data} --split test",
         f"  look at it    farm report {where}",
@@ -326,14 +330,6 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def short(path: Path) -> str:
-    """A path as seen from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def _given(arguments: Sequence[str], name: str) -> str | None:
     for number, word in enumerate(arguments):
         if word.startswith(f"{name}="):
@@ -341,10 +337,6 @@ def _given(arguments: Sequence[str], name: str) -> str | None:
         if word == name and number + 1 < len(arguments):
             return arguments[number + 1]
     return None
-
-
-def absolute(path: str, cwd: Path) -> Path:
-    return Path(os.path.normpath(cwd / Path(path).expanduser()))
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Protocol, cast
 
 from renderer import shards, storage
 from renderer.shards import Dataset, Sample
+from renderer.storage import Place
 
 Progress = Callable[[int, int], None]
 
@@ -50,7 +51,7 @@ def formats() -> dict[str, Format]:
 
 
 def export(
-    folder: Path, name: str, out: Path, progress: Progress = lambda done, total: None
+    folder: Place, name: str, out: Path, progress: Progress = lambda done, total: None
 ) -> int:
     """Write a dataset in another layout; returns the number of samples.
 

@@ -1,6 +1,7 @@
 """What must happen in Redis in one step, as Lua. Times are the server's own, in seconds.
 
-Keys of a job are `farm:<job>:<part>`; the parts are told in farm.store.
+Keys of a job are `farm:<job>:<part>`; the parts are told in farm.store.  Redis asks of a script's
+user that all its KEYS may be written: a key that a worker may only read is an argument.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ return names
 """
 )
 
-# KEYS job queued leases leased done dead avoid live strikes version holds
+# KEYS job queued leases leased done dead avoid live strikes
 # ARGV task worker token lease_s alone(0|1) most_strikes version('' of whoever has none)
+#      and, only read, the keys of the version and the holds
 # -> 'ok', or why not: stop done leased version held avoid off
 CLAIM = (
     NOW
@@ -43,8 +45,8 @@ if ARGV[5] == '0' then
   if redis.call('HGET', KEYS[7], ARGV[1]) == ARGV[2] then refused = 'avoid' end
   if redis.call('SCARD', KEYS[9]) >= tonumber(ARGV[6]) then refused = 'off' end
 end
-if redis.call('HEXISTS', KEYS[11], ARGV[2]) == 1 then refused = 'held' end
-local version = redis.call('GET', KEYS[10])
+if redis.call('HEXISTS', ARGV[9], ARGV[2]) == 1 then refused = 'held' end
+local version = redis.call('GET', ARGV[8])
 if version and ARGV[7] ~= '' and version ~= ARGV[7] then refused = 'version' end
 if refused then
   redis.call('ZADD', KEYS[2], now, ARGV[1])
@@ -158,13 +160,14 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 """
 )
 
-# KEYS workers seen version holds / ARGV name record -> the controller's version, what it is told
+# KEYS workers seen / ARGV name record, and, only read, the keys of the version and the holds
+# -> the controller's version, what it is told
 BEAT = (
     NOW
     + """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
-return {redis.call('GET', KEYS[3]) or '', redis.call('HGET', KEYS[4], ARGV[1]) or ''}
+return {redis.call('GET', ARGV[3]) or '', redis.call('HGET', ARGV[4], ARGV[1]) or ''}
 """
 )
 

@@ -283,8 +283,11 @@ class Store:
         keys = _keys(job, "", "queued", "leases", "leased", "done", "dead", "avoid", "live")
         return str(
             self._claim(
-                keys=[*keys, _strikes(kind, worker), VERSION, HOLDS],
-                args=[task, worker, token, lease_s, int(alone), MOST_STRIKES, version],
+                keys=[*keys, _strikes(kind, worker)],
+                args=[
+                    *(task, worker, token, lease_s, int(alone), MOST_STRIKES, version),
+                    *(VERSION, HOLDS),
+                ],
             )
         )
 
@@ -473,8 +476,8 @@ class Store:
     def beat(self, record: WorkerRecord) -> Orders:
         """A worker says that it is there; what it is told."""
         version, hold = self._beat(
-            keys=[WORKERS, SEEN, VERSION, HOLDS],
-            args=[record.name, json.dumps(dataclasses.asdict(record))],
+            keys=[WORKERS, SEEN],
+            args=[record.name, json.dumps(dataclasses.asdict(record)), VERSION, HOLDS],
         )
         return Orders(version=str(version), hold=str(hold))
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from farm.commands.dataset import Preview
 from renderer.dataset import preview as drawn
-from renderer.dataset.preview import draw_points, preview
+from renderer.dataset.pictures import draw_points, fit, window_of
+from renderer.dataset.preview import preview
 from renderer.dataset.subset import Choice, subset
 from renderer.shards import Dataset
 
@@ -33,8 +34,8 @@ def test_the_first_view_is_on_the_sheet(rendered: Path, tmp_path: Path) -> None:
     preview(rendered, tmp_path / "sheet.png", samples=1, split="train")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     sample = Dataset(rendered, "train")[0]
-    window = drawn._window(sample, 3)
-    picture = drawn._fit(sample.views[0].rgba, window, drawn.TILE)
+    window = window_of(sample, 3)
+    picture = fit(sample.views[0].rgba, window, drawn.TILE)
     left, top = drawn.MARGIN + drawn.LABEL, drawn.MARGIN + 108
     tile = sheet[top : top + drawn.TILE, left : left + drawn.TILE]
     core = cv2.erode((picture[..., 3] == 255).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
@@ -45,8 +46,8 @@ def test_the_first_view_is_on_the_sheet(rendered: Path, tmp_path: Path) -> None:
 
 def test_points_are_drawn_where_the_shape_is(rendered: Path) -> None:
     for sample in Dataset(rendered):
-        window = drawn._window(sample, 1)
-        picture = drawn._fit(sample.views[0].rgba, window, 200)
+        window = window_of(sample, 1)
+        picture = fit(sample.views[0].rgba, window, 200)
         points = draw_points(sample, window, 200)
         grown = cv2.dilate((picture[..., 3] > 0).astype(np.uint8), np.ones((9, 9), np.uint8))
         marked = points[..., 3] > 0
@@ -57,7 +58,7 @@ def test_points_are_drawn_where_the_shape_is(rendered: Path) -> None:
 
 def test_a_window_keeps_every_view_of_its_row_inside(rendered: Path) -> None:
     for sample in Dataset(rendered):
-        x0, y0, x1, y1 = drawn._window(sample, 3)
+        x0, y0, x1, y1 = window_of(sample, 3)
         assert x1 - x0 == y1 - y0
         for view in sample.views:
             left, top, right, bottom = view.meta["bbox"]
@@ -68,7 +69,7 @@ def test_pixels_stay_where_they_are_when_a_picture_is_fitted() -> None:
     image = np.zeros((16, 16, 4), np.uint8)
     image[4:8, 10:12] = (200, 100, 50, 255)
     for side in (32, 64, 256, 8):
-        fitted = drawn._fit(image, (0, 0, 16, 16), side)
+        fitted = fit(image, (0, 0, 16, 16), side)
         rows, columns = np.nonzero(fitted[..., 3] > 127)
         scale = side / 16
         assert abs(rows.min() - 4 * scale) <= 1 and abs(rows.max() + 1 - 8 * scale) <= 1

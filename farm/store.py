@@ -254,6 +254,10 @@ class Store:
             ]
         return found
 
+    def newest(self, job: str, most: int) -> list[str]:
+        """Names of the tasks committed last, the newest first."""
+        return list(reversed(self.client.lrange(_key(job, "committed"), -most, -1)))
+
     def dead(self, job: str) -> dict[str, str]:
         """Tasks that were given up, and why."""
         return dict(self.client.hgetall(_key(job, "dead")))
@@ -407,6 +411,28 @@ class Store:
         return [
             ItemFailure(**json.loads(text)) for text in self.client.hvals(_key(job, "failures"))
         ]
+
+    def some_failures(self, job: str, most: int) -> list[ItemFailure]:
+        """So many of the items given up, whichever; the cost does not grow with their number."""
+        return self._some(_key(job, "failures"), most)
+
+    def some_tried(self, job: str, most: int) -> list[ItemFailure]:
+        """So many of the items that failed and were not given up."""
+        tried = self._some(_key(job, "tries"), 4 * most)
+        if not tried:
+            return []
+        given_up = self.client.hmget(_key(job, "failures"), [failure.item for failure in tried])
+        return [f for f, text in zip(tried, given_up, strict=True) if text is None][:most]
+
+    def _some(self, key: str, most: int) -> list[ItemFailure]:
+        found: dict[str, str] = {}
+        cursor = 0
+        while len(found) < most:
+            cursor, part = self.client.hscan(key, cursor, count=most)
+            found |= part
+            if not cursor:
+                break
+        return [ItemFailure(**json.loads(found[item])) for item in sorted(found)[:most]]
 
     def failures_of(self, job: str, task: str) -> list[ItemFailure]:
         """The items of a task that were given up."""

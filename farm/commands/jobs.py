@@ -157,7 +157,7 @@ class Pause:
     """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
-        return _turn(self.job, "paused", ("submitted", "running"), "pause")
+        return _turn(self.job, "pause")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +171,7 @@ class Resume:
     """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
-        return _turn(
-            self.job, "submitted", ("paused", "interrupted", "cancelled", "failed"), "resume"
-        )
+        return _turn(self.job, "resume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,9 +185,7 @@ class Cancel:
     """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
-        return _turn(
-            self.job, "cancelled", ("submitted", "running", "paused", "interrupted"), "cancel"
-        )
+        return _turn(self.job, "cancel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,24 +199,16 @@ class Retry:
     """Id of a job, or its beginning; or name or id of a pipeline."""
 
     def __call__(self) -> int:
+        from farm import steering
         from farm.commands import pipeline
         from farm.pipelines import Pipelines
         from farm.words import typed
 
         _, store = open_farm()
         if found := pipeline.find(store, self.job):
-            return pipeline.retry(store, found)
-        record = job_of(store, self.job)
-        if record.active:
-            raise ValueError(f"job {record.id} is {record.state}; wait for it, or pause it first")
-        number = store.retry(record.id)
-        if number:
-            Pipelines(store).wake(record.id)
+            print(typed(steering.retry_pipeline(Pipelines(store), found)))
         else:
-            print(f"job {record.id}: nothing to try again")
-            return 0
-        tasks = "1 task is" if number == 1 else f"{number} tasks are"
-        print(typed(f"job {record.id}: {tasks} tried again; `farm watch {record.id}`"))
+            print(typed(steering.retry_job(store, job_of(store, self.job))))
         return 0
 
 
@@ -260,24 +248,16 @@ def _graphs(store: Any, every: bool) -> tuple[list[Any], set[str]]:
     return views, {each.stage.id for view in views for each in view.stages}
 
 
-def _turn(name: str, to: str, before: tuple[str, ...], verb: str) -> int:
+def _turn(name: str, verb: str) -> int:
+    from farm import steering
     from farm.commands import pipeline
     from farm.pipelines import Pipelines
 
     _, store = open_farm()
     if found := pipeline.find(store, name):
-        return pipeline.turn(store, found, to, before, verb)
-    record = job_of(store, name)
-    if record.state == to or (to == "submitted" and record.active):
-        print(f"job {record.id} is {record.state} already")
-        return 0
-    if not store.turn(record.id, to, *before):
-        raise ValueError(
-            f"job {record.id} is {store.job(record.id).state}: there is nothing to {verb}"
-        )
-    if to == "submitted":
-        Pipelines(store).wake(record.id)
-    print(f"job {record.id} is {to if to != 'submitted' else 'running again'}")
+        print(steering.turn_pipeline(Pipelines(store), found, verb))
+    else:
+        print(steering.turn_job(store, job_of(store, name), verb))
     return 0
 
 

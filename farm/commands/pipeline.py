@@ -205,39 +205,6 @@ def find(store: Any, name: str) -> PipelineRecord | None:
     return found[0] if found else None
 
 
-def turn(store: Any, record: PipelineRecord, to: str, before: tuple[str, ...], verb: str) -> int:
-    """Pause, cancel or go on with a pipeline; the exit code."""
-    from farm.pipelines import Pipelines
-
-    pipelines = Pipelines(store)
-    if record.state == to or (verb == "resume" and record.active):
-        print(f"pipeline {record.name} is {record.state} already")
-        return 0
-    done = (
-        record.state in before and pipelines.resume(record.id)
-        if verb == "resume"
-        else pipelines.stop(record.id, to, *before)
-    )
-    if not done:
-        raise ValueError(f"pipeline {record.name} is {record.state}: there is nothing to {verb}")
-    print(f"pipeline {record.name} is {to if verb != 'resume' else 'running again'}")
-    return 0
-
-
-def retry(store: Any, record: PipelineRecord) -> int:
-    """Try the failed stages of a pipeline once more."""
-    from farm.pipelines import Pipelines
-    from farm.words import typed
-
-    stages = Pipelines(store).retry(record.id)
-    if not stages:
-        print(f"pipeline {record.name}: nothing to try again")
-        return 0
-    told = f"{', '.join(stages)} tried again; `farm watch {record.name}`"
-    print(typed(f"pipeline {record.name}: {told}"))
-    return 0
-
-
 def watch(settings: Any, store: Any, record: PipelineRecord) -> int:
     """Follow a pipeline until it rests; 0 when it is done."""
     import time

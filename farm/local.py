@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 WISHES = "farm:private"
 """hash: stay, stop, closing (0|1), workers (a number), open (the supervisor's process id),
-roots (where it looks for shapes, as JSON)"""
+roots (where it looks for shapes, as JSON), watched (until when somebody looks at its pages)"""
 LINGER_S = 4.0
 TICK_S = 0.3
 STOP_S = 12.0
@@ -218,7 +218,8 @@ class Supervisor:
         wishes = self.store.client.hgetall(WISHES)
         active = [record for record in self.store.jobs() if record.active]
         stay = wishes.get("stay") == "1"
-        if active or stay or Pipelines(self.store).busy():
+        watched = float(wishes.get("watched") or 0) > time.time()
+        if active or stay or watched or Pipelines(self.store).busy():
             self._last_active = time.monotonic()
         if wishes.get("stop") == "1" or time.monotonic() - self._last_active > LINGER_S:
             self.store.client.hset(WISHES, "closing", 1)

@@ -424,7 +424,15 @@ class Store:
         given_up = self.client.hmget(_key(job, "failures"), [failure.item for failure in tried])
         return [f for f, text in zip(tried, given_up, strict=True) if text is None][:most]
 
+    def some_dead(self, job: str, most: int) -> dict[str, str]:
+        """So many of the tasks that were given up, and why."""
+        return self._part(_key(job, "dead"), most)
+
     def _some(self, key: str, most: int) -> list[ItemFailure]:
+        return [ItemFailure(**json.loads(text)) for text in self._part(key, most).values()]
+
+    def _part(self, key: str, most: int) -> dict[str, str]:
+        """So many fields of a hash, in order of name."""
         found: dict[str, str] = {}
         cursor = 0
         while len(found) < most:
@@ -432,7 +440,7 @@ class Store:
             found |= part
             if not cursor:
                 break
-        return [ItemFailure(**json.loads(found[item])) for item in sorted(found)[:most]]
+        return {name: found[name] for name in sorted(found)[:most]}
 
     def failures_of(self, job: str, task: str) -> list[ItemFailure]:
         """The items of a task that were given up."""

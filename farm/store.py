@@ -539,6 +539,10 @@ class Store:
         """Have a worker go on; whether it was held."""
         return bool(self.client.hdel(HOLDS, worker))
 
+    def holds(self) -> dict[str, str]:
+        """The workers that are held -> PAUSE or DRAIN."""
+        return dict(self.client.hgetall(HOLDS))
+
     def held(self, worker: str) -> str:
         """PAUSE, DRAIN or ""."""
         return str(self.client.hget(HOLDS, worker) or "")

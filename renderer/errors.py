@@ -15,9 +15,10 @@ class ItemFailed(Exception):
     failure_class is one of bad_input, out_of_memory, timeout, crash, blank, environment.
     """
 
-    def __init__(self, failure_class: str, reason: str):
-        super().__init__(failure_class, reason)
-        self.failure_class, self.reason = failure_class, reason
+    def __init__(self, failure_class: str, reason: str, picture: bytes = b""):
+        """picture  PNG of the view that is to blame, where there is one"""
+        super().__init__(failure_class, reason, picture)
+        self.failure_class, self.reason, self.picture = failure_class, reason, picture
 
     def __str__(self) -> str:
         return f"{self.failure_class}: {self.reason}"

@@ -117,7 +117,7 @@ def _render(
         **content.describe_view(images["rgba"]),
     }
     if reason := content.blank(images["rgba"]):
-        raise ItemFailed("blank", reason)
+        raise ItemFailed("blank", reason, encode_image("rgba", images["rgba"]))
     return images, meta
 
 
@@ -163,7 +163,9 @@ def _assemble(
     spelled = storage.canonical_json(meta)
     problems = content.problems_of_sample(meta, arrays, recipe.passes, recipe.points)
     if problems:
-        raise ItemFailed("bad_input", "; ".join(problems[:3]))
+        blamed = next((n for n in range(len(metas)) if problems[0].startswith(f"view {n}:")), 0)
+        picture = encode_image("rgba", arrays[f"{view_name(blamed, len(metas))}.rgba.png"])
+        raise ItemFailed("bad_input", "; ".join(problems[:3]), picture)
     members = {"json": spelled}
     for name in expected_members(recipe.passes, recipe.views, recipe.points)[1:]:
         members[name] = encoded.get(name) or _encode(name, arrays[name])

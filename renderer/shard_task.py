@@ -97,6 +97,8 @@ def _make_samples(job: Job, task: Task, lease: Any, staging: Place) -> dict[str,
                 _stage_sample(job, staging, shape, recipe, made.get(shape.key), lease)
             except (ItemFailed, MemoryError) as error:
                 failure = _failed(shape, error)
+                if picture := getattr(error, "picture", b""):
+                    storage.write(job.folder / shards.FAILED / f"{shape.key}.png", picture)
                 lease.fail(shape.key, failure.failure_class, failure.reason)
                 if failure.failure_class == "bad_input":
                     failed[shape.key] = failure

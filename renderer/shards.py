@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 VERSION = 1
-INDEX, JOB, STAGING = "dataset.json", "job.json", ".staging"
+INDEX, JOB, STAGING, FAILED = "dataset.json", "job.json", ".staging", "failed"
 
 CONVENTIONS: Mapping[str, Any] = {
     "world": "the shape's normalized frame: right-handed, y up, bounding-box diagonal 1, centred",

@@ -17,6 +17,7 @@ ACROSS, DOWN, MARGIN = 44, 12, 3
 BEND = 10
 """Height of a line that passes a column."""
 FEW = 24
+SWEEPS = 8
 LETTERS = 19
 
 
@@ -27,7 +28,6 @@ class Node:
     name: str
     """Of the stage, or of the first of several."""
     label: str
-    kind: str
     state: str
     told: str
     """The second line."""
@@ -60,16 +60,15 @@ def _node(each: StageView, others: int, meant: Mapping[str, str]) -> Node:
     if view and view.total:
         unit = list(view.total)[-1]
         share = min(1.0, view.made.get(unit, 0) / max(1, view.total[unit]))
-    told = each.state
+    told = f"{stage.kind} · {each.state}"
     if others:
-        told = f"{count(others + 1, 'stage')}, {each.state}"
+        told = f"{count(others + 1, 'stage')} · {each.state}"
     elif view and view.total and each.state == "running":
         unit = list(view.total)[-1]
         told = f"{view.made.get(unit, 0):,}/{view.total[unit]:,} {unit}"
     return Node(
         name=stage.name,
         label=name,
-        kind=stage.kind if not others else f"{stage.kind}s",
         state=each.state,
         told=told,
         title=f"{name}: {stage.kind}, {each.state}. {facts(each)}".rstrip(". ") + ".",
@@ -126,7 +125,6 @@ def layers(needs: Mapping[str, Sequence[str]]) -> tuple[list[list[str]], list[tu
     for name, own in needs.items():
         depth[name] = 1 + max((depth[need] for need in own), default=-1)
     columns: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
-    before: dict[str, list[str]] = {}
     pieces = []
     for name, own in needs.items():
         columns[depth[name]].append(name)
@@ -135,19 +133,60 @@ def layers(needs: Mapping[str, Sequence[str]]) -> tuple[list[list[str]], list[tu
             for column in range(depth[need] + 1, depth[name]):
                 bend = f">{need}>{name}>{column}"
                 columns[column].append(bend)
-                before[bend] = [last]
                 pieces.append((last, bend))
                 last = bend
-            before.setdefault(name, []).append(last)
             pieces.append((last, name))
-    for column in range(1, len(columns)):
-        rank = {name: place for place, name in enumerate(columns[column - 1])}
-        columns[column].sort(
-            key=lambda name, rank=rank: (  # type: ignore[misc]
-                sum(rank[b] for b in before[name]) / len(before[name]) if name in before else 1e9
-            )
-        )
-    return columns, pieces
+    return _untangled(columns, pieces), pieces
+
+
+def _untangled(columns: list[list[str]], pieces: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """The columns in an order in which few lines cross: each name near the middle of those that it
+    is joined to, looked at from the left and from the right in turn.
+
+    Source: Sugiyama, Tagawa, Toda, Methods for visual understanding of hierarchical systems, 1981.
+    """
+    before: dict[str, list[str]] = {}
+    after: dict[str, list[str]] = {}
+    for start, end in pieces:
+        before.setdefault(end, []).append(start)
+        after.setdefault(start, []).append(end)
+    best, fewest = columns, crossings(columns, pieces)
+    now = [list(column) for column in columns]
+    for turn in range(SWEEPS):
+        forward = turn % 2 == 0
+        joined = before if forward else after
+        order = range(1, len(now)) if forward else range(len(now) - 2, -1, -1)
+        for column in order:
+            beside = now[column - 1 if forward else column + 1]
+            rank = {name: place for place, name in enumerate(beside)}
+            own = {name: place for place, name in enumerate(now[column])}
+
+            def middle(
+                name: str,
+                joined: dict[str, list[str]] = joined,
+                rank: dict[str, int] = rank,
+                own: dict[str, int] = own,
+            ) -> float:
+                others = joined.get(name)
+                return sum(rank[o] for o in others) / len(others) if others else own[name]
+
+            now[column].sort(key=middle)
+        crossed = crossings(now, pieces)
+        if crossed < fewest:
+            best, fewest = [list(column) for column in now], crossed
+    return best
+
+
+def crossings(columns: Sequence[Sequence[str]], pieces: Sequence[tuple[str, str]]) -> int:
+    """How often two lines between neighbouring columns cross."""
+    rank = {name: place for column in columns for place, name in enumerate(column)}
+    number = {name: at for at, column in enumerate(columns) for name in column}
+    lines = [(number[a], rank[a], rank[b]) for a, b in pieces]
+    return sum(
+        column == other and (a - c) * (b - d) < 0
+        for n, (column, a, b) in enumerate(lines)
+        for other, c, d in lines[:n]
+    )
 
 
 def placed(
@@ -205,7 +244,7 @@ def _drawn(node: Node, x: float, y: float) -> str:
         f'<rect class="box" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
         f'<text class="mark" x="17" y="19">{MARKS.get(node.state, "?")}</text>'
         f'<text class="name" x="29" y="19">{escape(name)}</text>'
-        f'<text class="told" x="29" y="34">{escape(node.kind)} · {escape(node.told)}</text>'
+        f'<text class="told" x="29" y="34">{escape(node.told)}</text>'
         f"{bar}</g>"
     )
     return f'<a href="{escape(node.link)}">{drawn}</a>' if node.link else drawn

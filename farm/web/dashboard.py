@@ -20,6 +20,7 @@ import tornado.web
 
 from farm import local, steering
 from farm.errors import FarmError
+from farm.roster import age
 from farm.settings import Settings
 from farm.store import Store
 from farm.watch import duration
@@ -33,6 +34,7 @@ from farm.web.svg import short
 from farm.web.thumbnails import POINTS, SIDES, sheet
 from farm.words import count
 from renderer.members import PASSES
+from renderer.shards import FAILED
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Page(Handler):
     def get_template_namespace(self) -> dict[str, Any]:
         return {
             **super().get_template_namespace(),
+            "age": age,
             "ago": ago,
             "count": count,
             "duration": duration,
@@ -161,6 +164,15 @@ class PhotoPicture(Picture):
         await self.send(made)
 
 
+class FailedPicture(Picture):
+    async def get(self, job: str, key: str) -> None:
+        def made() -> bytes:
+            folder = self.farm.folder(self.farm.job(job))
+            return self.farm.thumbnails.photo(folder, FAILED, f"{key}.png")
+
+        await self.send(made)
+
+
 class SheetPicture(Picture):
     async def get(self, job: str, step: str) -> None:
         def made() -> bytes:
@@ -213,10 +225,28 @@ class PipelineAction(Action):
         await self.do(work, f"/pipeline/{name}")
 
 
+class WorkerAction(Action):
+    async def post(self, verb: str) -> None:
+        name = self.get_body_argument("name", "")
+
+        def work() -> str:
+            store = self.farm.store
+            if name not in {worker.name for worker in store.workers()}:
+                raise NotThere(f"no worker {name}")
+            if verb == "pause":
+                store.pause(name)
+            else:
+                store.resume(name)
+            return f"{verb} worker {name}"
+
+        await self.do(work, "/workers")
+
+
 ROUTES = [
     (r"/", Overview),
     (r"/jobs", Jobs),
     (r"/workers", Workers),
+    (r"/worker/(pause|resume)", WorkerAction),
     (rf"/pipeline/{ID}", Pipeline),
     (rf"/pipeline/{ID}/{VERB}", PipelineAction),
     (rf"/job/{ID}", Job),
@@ -224,6 +254,7 @@ ROUTES = [
     (rf"/job/{ID}/shape/{SHARD}/{NUMBER}", Shape),
     (rf"/job/{ID}/view/{SHARD}/{NUMBER}/{NUMBER}/{KIND}\.{SIZE}\.webp", ViewPicture),
     (rf"/job/{ID}/photo/(photo-\d{{1,9}})\.webp", PhotoPicture),
+    (rf"/job/{ID}/failed/({pages.KEY.pattern})\.webp", FailedPicture),
     (rf"/job/{ID}/sheet/(\d{{8}})\.png", SheetPicture),
     (rf"/job/{ID}/drawn/({'|'.join(pages.DRAWN)})\.png", DrawnPicture),
     (rf"/job/{ID}/{VERB}", JobAction),

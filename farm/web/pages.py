@@ -19,6 +19,7 @@ from typing import Any
 from farm import steering
 from farm.pipelines import PipelineRecord, Pipelines, PipelineView
 from farm.records import ACTIVE, RUNNING, ItemFailure, JobRecord, View, WorkerRecord
+from farm.roster import state_of
 from farm.settings import Settings
 from farm.store import Store
 from farm.watch import duration
@@ -27,6 +28,7 @@ from farm.web.curves import METRICS, Runs, read_json
 from farm.web.datasets import Datasets, NotThere, Place, inside, meta
 from farm.web.thumbnails import POINTS, Thumbnails
 from renderer.members import PASSES
+from renderer.shards import FAILED
 
 STRIP, SHEET, PAGE = 8, 36, 60
 """Shapes beside a job, on its page, on a page of all of them."""
@@ -37,6 +39,8 @@ CURVES = 12
 SHEETS = 3
 FIRST, LAST = ("loss",), ("images_per_s", "lr")
 """Curves that come before the others, and after them."""
+KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Of a sample."""
 SHEET_NAME = re.compile(r"\d{8}\.png")
 DRAWN = ("accepted", "rejected", "funnel", "ratios")
 """Pictures that a segment job draws at its end."""
@@ -63,6 +67,8 @@ class JobCard:
     """Shapes that it made last."""
     photos: tuple[str, ...] = ()
     """Names of the photos that it made last."""
+    spark: str = ""
+    """How the loss of a run went, as SVG."""
 
     @property
     def id(self) -> str:
@@ -75,6 +81,23 @@ class JobCard:
         found = [verb for verb, (_, before) in steering.TURNS.items() if record.state in before]
         given_up = self.view.failures or self.view.tasks["dead"]
         return [*found, *(["retry"] if given_up and not record.active else [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRow:
+    worker: WorkerRecord
+    state: str
+    """works, waits, paused, refused or gone."""
+    verb: str
+    """What can be asked of it."""
+
+    @property
+    def told(self) -> str:
+        """Why it rests, or is not there."""
+        if self.state == "gone":
+            return f"not seen for {duration(self.worker.age_s)}"
+        why = {"paused": self.worker.paused, "refused": self.worker.refused}
+        return why.get(self.state, self.state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +180,20 @@ class Farm:
         }
 
     def workers(self) -> dict[str, Any]:
-        found = self.store.workers(3600.0)
-        return {"workers": [(w, standing(w, self.settings.worker_dead_s)) for w in found]}
+        """Every worker, by machine."""
+        dead_s, holds = self.settings.worker_dead_s, self.store.holds()
+        found = sorted(self.store.workers(), key=lambda worker: (worker.host, worker.name))
+        return {
+            "workers": [
+                WorkerRow(
+                    worker=worker,
+                    state=state_of(worker, dead_s),
+                    verb="resume" if worker.name in holds else "pause",
+                )
+                for worker in found
+            ],
+            "every": 2,
+        }
 
     def pipeline_page(self, name: str) -> dict[str, Any]:
         view = self.pipelines.view(self.pipeline(name).id, progress=True)
@@ -192,6 +227,7 @@ class Farm:
             "data": None,
             "run": None,
             "drawn": [],
+            "pictured": set(),
             "metrics": [],
             "every": 2 if record.active else 15,
         }
@@ -200,6 +236,11 @@ class Farm:
         except NotThere:
             return found
         found["folder"] = folder
+        found["pictured"] = {
+            failure.item
+            for failure in failures
+            if KEY.fullmatch(failure.item) and _is_there(folder, FAILED, f"{failure.item}.png")
+        }
         try:
             found["data"] = self.data(record, folder)
             found["charts"] = list(self._views(folder))
@@ -263,11 +304,14 @@ class Farm:
         now = time.time() if record.active else record.changed
         places: list[Place] = []
         names: list[str] = []
+        spark = ""
         if shapes:
             newest = self.store.newest(record.id, shapes)
             try:
                 folder = self.folder(record)
-                if record.kind == "photos":
+                if record.kind == "train":
+                    spark = self._spark(folder)
+                elif record.kind == "photos":
                     names = self._photos(folder, newest, photos or shapes)
                 else:
                     places = self.datasets.newest(folder, newest, shapes)
@@ -284,6 +328,7 @@ class Farm:
             elapsed_s=max(0.0, now - record.started),
             places=tuple(places),
             photos=tuple(names),
+            spark=spark,
         )
 
     def _cards(self, records: Iterable[JobRecord]) -> list[JobCard]:
@@ -338,7 +383,13 @@ class Farm:
             yield Chart(
                 title="Elevation",
                 picture=svg.histogram(
-                    elevations, label="elevation", low=low, high=90, bins=30, unit="°"
+                    elevations,
+                    label="elevation",
+                    low=low,
+                    high=90,
+                    bins=36 if low else 30,
+                    unit="°",
+                    marks=range(low, 91, 30 if low else 15),
                 ),
                 note=f"{svg.short(min(elevations))}° to {svg.short(max(elevations))}°",
             )
@@ -351,6 +402,13 @@ class Farm:
                 ),
                 note=f"{sum(covered) / len(covered):.1f} % of the pixels on average",
             )
+
+    def _spark(self, folder: str) -> str:
+        curves = self.runs.curves(inside(folder, METRICS))
+        names = curves.names if curves else {}
+        name = next((n for n in names if n.startswith(FIRST)), "")
+        points = names[name].get("train", []) if name else []
+        return svg.spark(points, label=name)
 
     def _photos(self, folder: str, tasks: Sequence[str], most: int) -> list[str]:
         """Names of the photos of these tasks."""
@@ -435,36 +493,23 @@ class Farm:
 # --- facts ----------------------------------------------------------------------------------------
 
 
-def standing(worker: WorkerRecord, dead_s: float) -> tuple[str, str]:
-    """How a worker stands: a word for its colour, and what to say of it."""
-    if worker.age_s > dead_s:
-        return "failed", f"not seen for {duration(worker.age_s)}"
-    if worker.refused:
-        return "failed", worker.refused
-    if worker.paused:
-        return "paused", worker.paused
-    if worker.task:
-        return "running", "works"
-    return "waiting", "waits"
-
-
-def _tiles(
-    active: Sequence[JobCard], workers: Sequence[tuple[WorkerRecord, tuple[str, str]]]
-) -> list[tuple[str, str]]:
+def _tiles(active: Sequence[JobCard], workers: Sequence[WorkerRow]) -> list[tuple[str, str]]:
     """The few numbers that tell how the farm is."""
     rates = Counter[str]()
     for card in active:
         if card.record.state == RUNNING:
             rates.update(card.record.rates)
-    here = [worker for worker, (state, _) in workers if state != "failed"]
-    busy = sum(bool(worker.task) for worker in here)
+    here = [row for row in workers if row.state != "gone"]
+    busy = sum(row.state == "works" for row in here)
     failures = sum(card.view.failures for card in active)
     found = [
         (f"{len(active)}", "job at work" if len(active) == 1 else "jobs at work"),
         (f"{busy} of {len(here)}", "workers busy"),
     ]
     unit = next((u for u in ("images", "photos", "steps") if rates.get(u)), "")
-    found.append((f"{rates[unit]:.1f}" if unit else "0", f"{unit or 'images'} per second"))
+    rate = rates[unit] if unit else 0
+    told = f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+    found.append((told, f"{unit or 'images'} per second"))
     found.append((f"{failures:,}", "failures in them"))
     return found
 
@@ -474,7 +519,10 @@ def _facts(view: View) -> Iterable[str]:
     if record.state == RUNNING:
         rates = {unit: rate for unit, rate in record.rates.items() if rate > 0}
         unit = max(rates, key=lambda unit: rates[unit]) if rates else ""
-        yield f"{rates[unit]:.1f} {unit}/s" if unit else "starting"
+        if unit:
+            yield f"{rates[unit]:.{1 if rates[unit] >= 1 else 2}f} {unit}/s"
+        elif not any(view.made.values()):
+            yield "starting"
         if view.eta_s is not None:
             yield f"{duration(view.eta_s)} to go"
     if view.tasks["total"]:
@@ -488,7 +536,7 @@ def _facts(view: View) -> Iterable[str]:
 def _options(record: JobRecord) -> Iterable[tuple[str, str]]:
     """What was asked for."""
     for name, value in json.loads(record.job).items():
-        if value in (None, "", [], {}):
+        if value in (None, "", [], {}) or value is False:
             continue
         text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
         yield name.replace("_", "-"), text if len(text) <= 240 else f"{text[:239]}…"
@@ -498,7 +546,8 @@ def _made_with(created_with: Any) -> Iterable[str]:
     for one in created_with if isinstance(created_with, list) else [created_with]:
         if not isinstance(one, dict):
             continue
-        device = one.get("device") if isinstance(one.get("device"), dict) else {}
+        device: Any = one.get("device")
+        device = device if isinstance(device, dict) else {}
         versions = [f"{n} {one[n]}" for n in ("shapefarm", "bpy", "torch") if one.get(n)]
         where = [str(device[n]) for n in ("kind", "name") if device.get(n)]
         yield ", ".join([*versions, " ".join(where)] if where else versions)
@@ -533,6 +582,12 @@ def _about(about: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "on", ", ".join(told)
         if len(starts) > 1:
             yield "starts", str(len(starts))
+
+
+def _is_flat(series: Iterable[Sequence[tuple[float, float]]]) -> bool:
+    """Whether a number stays what it was: a baseline."""
+    values = [value for points in series for _, value in points]
+    return len(values) > 1 and min(values) == max(values)
 
 
 def _sheets(folder: str) -> list[int]:

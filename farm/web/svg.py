@@ -90,7 +90,7 @@ def lines(
         if ends:
             cx, cy = x(ends[-1][0]), y(ends[-1][1])
             parts.append(f'<circle class="{kind}" cx="{cx:.1f}" cy="{cy:.1f}" r="2.5"/>')
-    return _svg(width, height, f"chart {label}", parts, label)
+    return _svg(width, height, "chart", parts, label)
 
 
 def _line(points: Sequence[Point], x: object, y: object) -> str:
@@ -106,6 +106,32 @@ def _line(points: Sequence[Point], x: object, y: object) -> str:
     return "".join(path)
 
 
+def spark(points: Sequence[Point], *, label: str, width: int = 240, height: int = 48) -> str:
+    """A line without axes, for a list: how a number went."""
+    finite = [p for p in points if math.isfinite(p[1])]
+    if len(finite) < 2:
+        return ""
+    log = min(v for _, v in finite) > 0
+    scale = math.log if log else float
+    low, high = (scale(end(v for _, v in finite)) for end in (min, max))
+    first, last = finite[0][0], finite[-1][0]
+
+    def x(step: float) -> float:
+        return 3 + (step - first) / max(1e-9, last - first) * (width - 6)
+
+    def y(value: float) -> float:
+        return height - 4 - (scale(value) - low) / max(1e-12, high - low) * (height - 8)
+
+    end = f'<circle class="train" cx="{x(last):.1f}" cy="{y(finite[-1][1]):.1f}" r="2.5"/>'
+    return _svg(
+        width,
+        height,
+        "spark",
+        [f'<path class="line train" d="{_line(finite, x, y)}"/>', end],
+        label,
+    )
+
+
 # --- histograms -----------------------------------------------------------------------------------
 
 
@@ -117,10 +143,14 @@ def histogram(
     high: float,
     bins: int,
     unit: str = "",
+    marks: Sequence[float] | None = None,
     width: int = 320,
     height: int = 168,
 ) -> str:
-    """How often values fall into each of `bins` equal parts of [low, high]."""
+    """How often values fall into each of `bins` equal parts of [low, high].
+
+    marks  values below the axis; round ones without it
+    """
     counts = binned(values, low, high, bins)
     most = max(counts, default=0)
     total = sum(counts)
@@ -141,7 +171,7 @@ def histogram(
             f'width="{max(0.5, step - 1):.1f}" height="{share:.1f}" rx="1">'
             f"<title>{escape(told)}</title></rect>"
         )
-    for value in ticks(low, high, 5):
+    for value in ticks(low, high, 5) if marks is None else marks:
         at = left + (value - low) / (high - low) * room
         told = escape(short(value) + unit)
         parts.append(f'<text x="{at:.1f}" y="{height - 6}" class="middle">{told}</text>')
@@ -199,7 +229,6 @@ def sky(views: Sequence[tuple[float, float]], *, label: str, side: int = 236) ->
 
 def _svg(width: int, height: int, kind: str, parts: Sequence[str], label: str) -> str:
     return (
-        f'<svg class="{escape(kind.split()[0])}{" sky" if kind.endswith(" sky") else ""}" '
-        f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )

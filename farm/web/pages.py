@@ -380,6 +380,7 @@ class Farm:
             yield Chart(title="Viewpoints", picture=svg.sky(every, label="viewpoints"), note=of)
             elevations = [elevation for _, elevation in angles]
             low = -90 if min(elevations) < -1 else 0
+            ends = [svg.short(end(elevations)) for end in (min, max)]
             yield Chart(
                 title="Elevation",
                 picture=svg.histogram(
@@ -391,7 +392,7 @@ class Farm:
                     unit="°",
                     marks=range(low, 91, 30 if low else 15),
                 ),
-                note=f"{svg.short(min(elevations))}° to {svg.short(max(elevations))}°",
+                note=f"{ends[0]}° to {ends[1]}°" if ends[0] != ends[1] else f"all at {ends[0]}°",
             )
         if covered:
             high = min(100.0, 10 * math.ceil(max(covered) / 10 + 1e-9))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 LONGEST = 4096  # bytes; a password is no book
@@ -38,17 +39,25 @@ def read_secret(path: Path, name: str) -> str:
     return secret
 
 
-def make_secret(path: Path) -> str:
+def drawn() -> str:
+    return secrets.token_urlsafe(BYTES)
+
+
+def make_secret(path: Path, new: Callable[[], str] = drawn) -> str:
     """The secret in a file of mode 0600, made at random where there is none yet.
+
+    new  draws one
 
     Raises ValueError as read_secret does, OSError where it cannot be written.
     """
+    if path.exists():
+        return read_secret(path, "the secret")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(BYTES) + "\n")
+            file.write(new() + "\n")
         with contextlib.suppress(FileExistsError):
             os.link(made, path)  # unlike a rename it replaces no secret that is in use
     finally:

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 METRICS = "metrics.jsonl"
 READ_BYTES = 8_000_000
@@ -53,6 +52,7 @@ class File:
         self.names: dict[str, dict[str, Series]] = {}
 
     def read(self, path: Path) -> None:
+        """Raises FileNotFoundError."""
         with path.open("rb") as stream:
             facts = os.fstat(stream.fileno())
             identity = (facts.st_dev, facts.st_ino)
@@ -115,14 +115,3 @@ class Runs:
                     for name, splits in file.names.items()
                 },
             )
-
-
-def read_json(path: Path, most: int = 4_000_000) -> dict[str, Any] | None:
-    """A small JSON object; None where there is none that can be read."""
-    try:
-        if path.stat().st_size > most:
-            return None
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -20,6 +20,7 @@ import tornado.web
 
 from farm import local, steering
 from farm.errors import FarmError
+from farm.metrics import Metrics
 from farm.roster import age
 from farm.settings import Settings
 from farm.store import Store
@@ -27,6 +28,7 @@ from farm.watch import duration
 from farm.web import dag, pages
 from farm.web.datasets import NotThere, Place
 from farm.web.login import TELLS, Handler, Needs, Refused
+from farm.web.metrics import METRICS
 from farm.web.password import Secrets
 from farm.web.server import Place as Address
 from farm.web.server import application
@@ -242,7 +244,8 @@ class WorkerAction(Action):
         await self.do(work, "/workers")
 
 
-ROUTES = [
+ROUTES: list[Any] = [
+    METRICS,
     (r"/", Overview),
     (r"/jobs", Jobs),
     (r"/workers", Workers),
@@ -275,6 +278,7 @@ def make(
         title="shapefarm",
         private=private,
         farm=pages.Farm(settings, store),
+        metrics=Metrics(settings, store),
         pool=ThreadPoolExecutor(THREADS, thread_name_prefix="page"),
     )
 

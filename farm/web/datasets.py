@@ -265,10 +265,20 @@ def png_size(head: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def inside(folder: str, *parts: str) -> Path:
+def inside(folder: str, *parts: str) -> storage.Place:
     """A file beneath a folder. Raises NotThere where it is a way out of it."""
-    root = Path(folder).resolve()
-    path = root.joinpath(*parts).resolve()
-    if not path.is_relative_to(root):
+    try:
+        root = storage.place(folder)
+    except ValueError as error:
+        raise NotThere(str(error)) from None
+    if any(part in ("", ".", "..") or "/" in part for part in parts):
+        raise NotThere(f"{'/'.join(parts)} is no file in a folder")
+    if not isinstance(root, Path):  # an object store has no links
+        for part in parts:
+            root = root / part
+        return root
+    whole = root.resolve()
+    path = whole.joinpath(*parts).resolve()
+    if not path.is_relative_to(whole):
         raise NotThere(f"{'/'.join(parts)} leads out of its folder")
     return path

@@ -24,9 +24,10 @@ from farm.settings import Settings
 from farm.store import Store
 from farm.watch import duration
 from farm.web import svg
-from farm.web.curves import METRICS, Runs, read_json
+from farm.web.curves import METRICS, Curves, Runs
 from farm.web.datasets import Datasets, NotThere, Place, inside, meta
 from farm.web.thumbnails import POINTS, Thumbnails
+from renderer import storage
 from renderer.members import PASSES
 from renderer.shards import FAILED
 
@@ -35,6 +36,7 @@ STRIP, SHEET, PAGE = 8, 36, 60
 FAILURES, MENDED, SHARDS, PHOTOS = 100, 12, 12, 36
 EARLIER, JOBS = 12, 40
 DOTS = 1500
+MOST_JSON = 4_000_000  # bytes
 CURVES = 12
 SHEETS = 3
 FIRST, LAST = ("loss",), ("images_per_s", "lr")
@@ -404,8 +406,13 @@ class Farm:
                 note=f"{sum(covered) / len(covered):.1f} % of the pixels on average",
             )
 
+    def _curves(self, folder: str) -> Curves | None:
+        """Of a run on a disk; one in an object store has none while it grows."""
+        path = inside(folder, METRICS)
+        return self.runs.curves(path) if isinstance(path, Path) else None
+
     def _spark(self, folder: str) -> str:
-        curves = self.runs.curves(inside(folder, METRICS))
+        curves = self._curves(folder)
         names = curves.names if curves else {}
         name = next((n for n in names if n.startswith(FIRST)), "")
         points = names[name].get("train", []) if name else []
@@ -443,7 +450,7 @@ class Farm:
     def _run(self, record: JobRecord, folder: str) -> dict[str, Any] | None:
         """Curves and pictures of a run; None of what is none."""
         try:
-            curves = self.runs.curves(inside(folder, METRICS))
+            curves = self._curves(folder)
             about = read_json(inside(folder, "run.json"))
         except NotThere:
             return None
@@ -594,15 +601,24 @@ def _is_flat(series: Iterable[Sequence[tuple[float, float]]]) -> bool:
 def _sheets(folder: str) -> list[int]:
     """Steps of the newest sheets of samples."""
     try:
-        path = inside(folder, "samples")
-        names = [entry.name for entry in path.iterdir() if SHEET_NAME.fullmatch(entry.name)]
+        found = storage.names(inside(folder, "samples"), "*.png")
     except (OSError, NotThere):
         return []
-    return [int(name[:8]) for name in sorted(names)[-SHEETS:]][::-1]
+    names = [name for name in found if SHEET_NAME.fullmatch(name)]
+    return [int(name[:8]) for name in names[-SHEETS:]][::-1]
 
 
 def _is_there(folder: str, *parts: str) -> bool:
     try:
-        return inside(folder, *parts).is_file()
-    except NotThere:
+        return storage.exists(inside(folder, *parts))
+    except (NotThere, OSError):
         return False
+
+
+def read_json(path: storage.Place) -> dict[str, Any] | None:
+    """A small JSON object; None where there is none that can be read."""
+    try:
+        found = storage.read_json(path) if storage.size(path) <= MOST_JSON else None
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

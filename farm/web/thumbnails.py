@@ -9,7 +9,17 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from farm.web.datasets import Datasets, NotThere, inside, meta, png_size, within
+from farm.web.datasets import (
+    MOST_BYTES,
+    MOST_PIXELS,
+    Datasets,
+    NotThere,
+    inside,
+    meta,
+    png_size,
+    within,
+)
+from renderer import storage
 from renderer.dataset.pictures import draw_points, picture_of, window_of
 from renderer.members import PASSES, view_name
 from renderer.shards import Sample
@@ -43,9 +53,11 @@ class Thumbnails:
         """A PNG in a job's folder, made small. Raises NotThere."""
         path = inside(folder, *parts)
         try:
-            facts = path.stat()
-            known = (str(path), facts.st_mtime_ns, facts.st_size, size)
-            return self._keep(known, lambda: _small(path.read_bytes(), SIDES[size]))
+            stored = storage.size(path)
+            if stored > MOST_BYTES:
+                raise NotThere(f"{path.name} is too large")
+            known = (str(path), stored, size)
+            return self._keep(known, lambda: _small(storage.read(path), SIDES[size]))
         except OSError as error:
             raise NotThere(str(error)) from error
 
@@ -92,7 +104,7 @@ def _webp(sample: Sample, view: int, kind: str, side: int) -> bytes:
 
 def _small(data: bytes, side: int) -> bytes:
     width, height = png_size(data[:24])
-    if width * height > 4096 * 4096:
+    if width * height > MOST_PIXELS:
         raise NotThere(f"{width} x {height} pixels are too many")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
@@ -113,9 +125,9 @@ def sheet(folder: str, *parts: str) -> bytes:
     """A PNG in a run's folder, as it is. Raises NotThere for anything else, and too large a one."""
     path = inside(folder, *parts)
     try:
-        if path.stat().st_size > MOST_SHEET_BYTES:
+        if storage.size(path) > MOST_SHEET_BYTES:
             raise NotThere(f"{path.name} is too large")
-        data = path.read_bytes()
+        data = storage.read(path)
     except OSError as error:
         raise NotThere(str(error)) from error
     png_size(data[:24])

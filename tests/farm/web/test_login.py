@@ -80,7 +80,9 @@ def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
     file.write_text("open sesame\n")
     file.chmod(0o640)
 
-    with pytest.raises(ValueError, match=r"mine: others can read it \(mode 0640\); chmod 600"):
+    with pytest.raises(
+        ValueError, match=r"FARM_WEB_PASSWORD_FILE: .*mine has mode 0640, .*chmod 600 it"
+    ):
         password.load(tmp_path, file)
 
 

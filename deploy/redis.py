@@ -72,6 +72,8 @@ def users(roles: Iterable[str] = ROLES) -> dict[str, User]:
                 "farm:counts",
                 "farm:seen",
                 "farm:strikes:*",
+                "farm:holds",
+                "farm:gathering:*",
                 *queues,
             ),
             reads=("farm:*",),
@@ -80,7 +82,14 @@ def users(roles: Iterable[str] = ROLES) -> dict[str, User]:
         "submit": User(
             commands=f"{READ} +hset +hdel +zadd +sadd +srem +set +del +eval +evalsha "
             "+script|load +script|exists",
-            writes=(_JOB, f"{_JOB}:again", "farm:jobs", "farm:pipelines", "farm:pipeline:*"),
+            writes=(
+                _JOB,
+                f"{_JOB}:again",
+                "farm:jobs",
+                "farm:pipelines",
+                "farm:pipeline:*",
+                "farm:holds",
+            ),
             reads=("farm:*", *queues),
         ),
         "monitor": User(

@@ -10,6 +10,7 @@ Raised is always a ValueError of one line, and never with a password in it.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from farm import broker
@@ -17,6 +18,7 @@ from farm.secret import read_secret
 from farm.settings import Settings
 
 SCHEMES = ("redis", "rediss", "unix")
+LOOPBACK = "127.0.0.1"
 
 
 def redis_url(settings: Settings) -> str:
@@ -94,3 +96,19 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def own_address(url: str) -> str:
+    """This machine's address, as those see it that use the same Redis: that which it is reached
+    from. 127.0.0.1 for a Redis of this machine alone."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return LOOPBACK
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 6379, type=socket.SOCK_DGRAM)
+        family, kind, _, _, place = found[0]
+        with socket.socket(family, kind) as telephone:
+            telephone.connect(place)  # chooses a way; nothing is sent
+            return str(telephone.getsockname()[0])
+    except OSError:
+        return LOOPBACK

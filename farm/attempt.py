@@ -7,6 +7,7 @@ An item gets a second try in a fresh child here and a third on another worker, w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -20,13 +21,16 @@ from typing import Any
 import redis
 
 from farm import kinds
+from farm.address import own_address, redis_url
+from farm.child import Meeting
 from farm.errors import ProgramFailed
 from farm.gate import Gate
 from farm.log_line import ERROR
 from farm.machine import memory_mb
+from farm.meeting import Meetings
 from farm.program import Program
 from farm.records import ItemFailure, JobRecord
-from farm.roles import queues
+from farm.roles import has_enough, queues
 from farm.settings import Settings
 from farm.store import MOST_STRIKES, Store
 from farm.task_log import TaskLog
@@ -60,10 +64,19 @@ class Runner:
     """Runs tasks one after another, with one warm child per package."""
 
     def __init__(
-        self, settings: Settings, store: Store, name: str, role: str, stop: threading.Event
+        self,
+        settings: Settings,
+        store: Store,
+        name: str,
+        role: str,
+        stop: threading.Event,
+        gpus: int = 0,
     ):
         self.settings, self.store, self.name, self.role = settings, store, name, role
-        self.stop = stop
+        self.stop, self.gpus = stop, gpus
+        self.meetings = Meetings(store)
+        self.address = own_address(redis_url(settings))
+        """This machine's, as the farm's others see it."""
         self.gate = Gate(version(), settings.finish_within_s)
         self.busy = threading.Lock()
         """Held with a task in hand, whose thread alone may then touch the child."""
@@ -91,6 +104,11 @@ class Runner:
         if record is None:
             return "gone"
         kind = kinds.load(record.kind, self.settings.kind_packages)
+        value = kind.read_job(record.job)
+        if not has_enough(self.gpus, kind.gpus(value)):
+            return "bounce"
+        if kind.together(value) > 1 and not self.meetings.join(job, record.role):
+            return "bounce"
         token = uuid.uuid4().hex
         claimed = self._claim(record, task, token)
         if claimed in BOUNCED:
@@ -102,7 +120,7 @@ class Runner:
             self.store.release(job, task, self.name, token)
             return "gone"
         self.now = Now(job=job, task=task)
-        attempt = Attempt(self, kind, record, text, task, token)
+        attempt = Attempt(self, kind, record, value, text, task, token)
         avoid = False
         try:
             avoid = attempt.until_done()
@@ -196,6 +214,7 @@ class Attempt:
         runner: Runner,
         kind: kinds.Kind,
         record: JobRecord,
+        value: Any,
         task_json: str,
         name: str,
         token: str,
@@ -204,7 +223,9 @@ class Attempt:
         self.kind, self.job, self.name, self.token = kind, record.id, name, token
         self.queue = record.role
         self.job_value, self.task_value = json.loads(record.job), json.loads(task_json)
-        self.units = kind.module.units(kind.read_job(record.job), kind.read_task(task_json))
+        self.units = kind.module.units(value, kind.read_task(task_json))
+        self.together = kind.together(value)
+        self.round = 0
         self.log = TaskLog(
             log_path(self.settings, record.id, name),
             runner.name,
@@ -272,6 +293,11 @@ class Attempt:
                         failed.append(self._failed(event["item"], event["class"], event["reason"]))
                     case "commit":
                         program.send({"commit": self._may_commit()})
+                    case "meet":
+                        program.send({"meet": self._meet(program, event)})
+                        last = time.monotonic()
+                    case "stands":
+                        program.send({"stands": self._stands(event["sizes"])})
                     case "done":
                         self._commit(event["done"])
                         return None
@@ -344,6 +370,46 @@ class Attempt:
             raise Lost
         if answer == "stop":
             raise Stopped
+
+    def _meet(self, program: Program, event: dict[str, Any]) -> dict[str, Any]:
+        """Wait until the workers of this job's tasks have met. Raises Stopped when too few come."""
+        said = self.runner.now.item
+        while True:
+            try:
+                found = self.runner.meetings.meet(
+                    self.job,
+                    self.name,
+                    f"{self.token} {self.runner.name}",
+                    queue=self.queue,
+                    host=self.runner.address,
+                    port=event["port"],
+                    nodes=self.together,
+                    sizes=event["sizes"],
+                    after=self.round,
+                    gather_s=self.settings.gather_s,
+                    regroup_s=self.settings.regroup_s,
+                )
+            except redis.ConnectionError as error:
+                log.warning("no answer from Redis, waiting to meet: %s", error)
+            else:
+                if isinstance(found, Meeting):
+                    break
+                if found.late:
+                    self.log.note(f"handed back: {found.here} of {found.wanted} workers came")
+                    raise Stopped
+                self.runner.now.item = f"{found.here} of {found.wanted} workers are here"
+            program.receive(POLL_S)  # it says nothing; if it dies, this tells
+            self._renew()
+        self.round, self.runner.now.item = found.round, said
+        self.log.note(f"round {found.round}: number {found.place} of {found.size} workers")
+        return dataclasses.asdict(found)
+
+    def _stands(self, sizes: list[int]) -> bool:
+        try:
+            return self.runner.meetings.stands(self.job, self.round, sizes)
+        except redis.ConnectionError as error:
+            log.warning("no answer from Redis, working on: %s", error)
+            return True
 
     def _left_s(self) -> float | None:
         """Seconds to the end of the task, at the pace of this try; None while that is unknown."""
@@ -437,7 +503,7 @@ class Attempt:
             return
         reason = f"{failure.cls}: {failure.reason}"
         self.store.bury(self.job, self.name, self.runner.name, self.token, reason)
-        if stop:
+        if stop or self.together > 1:  # the others can do nothing without it
             self.store.turn(self.job, "failed", "running", reason=failure.reason)
         raise Stopped
 

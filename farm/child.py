@@ -11,6 +11,8 @@ here (reading a task strictly takes pydantic, imported with the first request).
                       {"event": "failed", "item", "class", "reason"}
                       {"event": "progress", "values": {...}}
                       {"event": "commit"}              the parent answers {"commit": ...}
+                      {"event": "meet", "port", "sizes"}   {"meet": {...}}, once they have met
+                      {"event": "stands", "sizes"}     {"stands": true|false}
                       {"event": "done", "done": {...}} {"event": "retry"}   {"event": "lost"}
                       {"event": "error", "item", "class", "reason", "stop"}
 """
@@ -28,7 +30,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -48,6 +50,21 @@ class Failure:
     cls: str
     reason: str
     tries: int
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """The workers that run a job's tasks side by side, from one of them."""
+
+    round: int
+    """Higher than all before."""
+    place: int
+    """Of this one among them; 0 is at host and port, where the others find it."""
+    size: int
+    host: str
+    port: int
+    address: str
+    """This machine's own, as the others see it."""
 
 
 class LeaseLost(Exception):
@@ -109,6 +126,24 @@ class Lease:
         answer = self._channel.receive()
         if answer is None or answer.get("commit") is not True:
             raise LeaseLost
+
+    def meet(self, port: int, sizes: Sequence[int]) -> Meeting:
+        """Wait until the workers of the job's other tasks are here as well.
+
+        port   where this one can listen for the others
+        sizes  how many can share the work
+        """
+        self._channel.send(event="meet", port=port, sizes=list(sizes))
+        answer = self._channel.receive()
+        if answer is None:
+            raise LeaseLost
+        return Meeting(**answer["meet"])
+
+    def stands(self, sizes: Sequence[int]) -> bool:
+        """Whether those who met are to go on: nobody is lost, nobody else came."""
+        self._channel.send(event="stands", sizes=list(sizes))
+        answer = self._channel.receive()
+        return bool(answer and answer["stands"])
 
 
 class Channel:

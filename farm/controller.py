@@ -30,6 +30,7 @@ from farm.attempt import listed_failures, made_units
 from farm.child import die_with_parent, told
 from farm.conductor import Conductor
 from farm.errors import FarmBusy
+from farm.meeting import Meetings
 from farm.own_log import configure
 from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
@@ -62,6 +63,7 @@ class Controller:
         # Looking at what jobs read takes long, many of a pipeline's may begin at once, and those
         # that run want their indexes written meanwhile.
         self.planners = ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner")
+        self.meetings = Meetings(store)
         self.conductor = Conductor(Pipelines(store), self.threads)
 
     def tick(self) -> bool:
@@ -77,16 +79,16 @@ class Controller:
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()
         workers = self.store.workers(self.settings.worker_dead_s) if records else []
-        slots = Slots(worker.role for worker in workers if worker.takes_tasks)
+        slots = Slots((each.role, each.gpus) for each in workers if each.takes_tasks)
         before = self.sent
         for record in records:
             try:
                 if record.id not in self.lives:
                     self.lives[record.id] = Life(self, record)
-                room = self.settings.window * slots.of(record.role)
-                used = self.lives[record.id].tick(record, room)
-                # The oldest job is served first; what it leaves of the window is the next one's.
-                slots.take(record.role, math.ceil(used / self.settings.window))
+                life = self.lives[record.id]
+                # The oldest job is served first; what it leaves is the next one's.
+                used = life.tick(record, slots.of(record.role, life.gpus))
+                slots.take(record.role, used, life.gpus)
             except (redis.RedisError, kombu.exceptions.OperationalError):
                 raise
             except Exception as error:  # whatever a kind does wrong is its job's end, not ours
@@ -139,6 +141,7 @@ class Life:
         self.id = record.id
         self.kind = kinds.load(record.kind, self.settings.kind_packages)
         self.job = self.kind.read_job(record.job)
+        self.together, self.gpus = self.kind.together(self.job), self.kind.gpus(self.job)
         self.scanned: Any = None
         self.dones: dict[str, Any] = {}
         self._seen = 0
@@ -151,8 +154,11 @@ class Life:
         self._grown = 0
         self._rated = 0.0
 
-    def tick(self, record: JobRecord, room: int) -> int:
-        """Do what is due; tasks in this job's window. Raises what storage or the kind raised."""
+    def tick(self, record: JobRecord, slots: int) -> int:
+        """Do what is due, with so many slots; how many this job uses.
+
+        Raises what storage or the kind raised.
+        """
         finished = self._slow is not None and self._slow.done()
         if self._slow and finished:
             slow, self._slow = self._slow, None
@@ -167,7 +173,7 @@ class Life:
             # Started anew amid a job: tasks go out at once, the index waits for the scan.
             self._slow = self.controller.planners.submit(self._scan)
         self._reconcile(record)
-        used = self._dispatch(record, room)
+        used = self._gather(record, slots) if self.together > 1 else self._dispatch(record, slots)
         self._take_in()
         self._publish()
         view = self.store.view(self.id)
@@ -251,18 +257,38 @@ class Life:
             for name in self.store.vanished(self.id, self.settings.vanished_s):
                 log.warning("message vanished job=%s task=%s", self.id, name)
 
-    def _dispatch(self, record: JobRecord, room: int) -> int:
-        """Keep the window full; how many tasks are in it."""
+    def _dispatch(self, record: JobRecord, slots: int) -> int:
+        """Keep the window full; how many slots that takes."""
+        room = self.settings.window * slots
         used = self.store.window(self.id)
         if record.workers:
             room = min(room, record.workers)
-        if used >= room:
-            return used
-        names = self.store.dispatch(self.id, room - used)
+        if used < room:
+            used += self._send(record, room - used)
+        return math.ceil(used / self.settings.window)
+
+    def _gather(self, record: JobRecord, slots: int) -> int:
+        """Dispatch tasks that run side by side, once there are workers for all of them; how many
+        slots they take. One that was lost by a run that has begun goes out at once."""
+        used = self.store.window(self.id)
+        lacking = ""
+        if not self.controller.meetings.begun(self.id):
+            if slots < self.together:
+                wanted = f"{self.gpus} GPUs each" if self.gpus > 1 else "at once"
+                lacking = f"waits for {self.together} workers, {wanted}; {slots} could begin now"
+            else:
+                lacking = self.controller.meetings.hinders(self.id, record.role)
+        if lacking != record.reason:
+            self.store.note(self.id, reason=lacking)
+        return used if lacking else used + self._send(record, self.together)
+
+    def _send(self, record: JobRecord, number: int) -> int:
+        """Send so many tasks out, as far as there are any; how many went."""
+        names = self.store.dispatch(self.id, number)
         for name in names:
             send(self.controller.app, record.role, self.id, name, shown(record.kind, self.id))
             self.controller.sent += 1
-        return used + len(names)
+        return len(names)
 
     def _take_in(self) -> None:
         """Read the Dones committed since the last look."""

@@ -35,6 +35,9 @@ and may have
     more_options(words)     options that depend on the words of a command line: a dataclass with
                             defaults, or None
     with_options(job, chosen)   the job with an instance of that dataclass taken in
+    together(job)           how many of its tasks need each other: they run at the same time, in
+                            processes that lease.meet() brings together
+    gpus(job)               how many GPUs one task wants
     result(job, dones)      what `--json` prints of a finished job beside its counts
 """
 
@@ -99,6 +102,14 @@ class Kind:
     def queue(self, job: Any) -> str:
         """Where a job's tasks wait: its role's, or that of what needs no GPU (farm.roles)."""
         return CPU if getattr(job, "device", None) == "cpu" else self.role
+
+    def together(self, job: Any) -> int:
+        """How many of a job's tasks must run at the same time, to run at all."""
+        return int(self.module.together(job)) if hasattr(self.module, "together") else 1
+
+    def gpus(self, job: Any) -> int:
+        """How many GPUs a worker needs for one of a job's tasks, if it has any."""
+        return int(self.module.gpus(job)) if hasattr(self.module, "gpus") else 1
 
     def job_id(self, job: Any) -> str:
         """Twelve hex digits that name the job: the same job has the same ones."""

@@ -92,6 +92,8 @@ class WorkerRecord:
     """CUDA_VISIBLE_DEVICES."""
     gpu: str = ""
     """The name of its card; "" without one."""
+    gpus: int = 0
+    """How many it has."""
     job: str = ""
     task: str = ""
     item: str = ""

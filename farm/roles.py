@@ -24,21 +24,37 @@ def queues(role: str) -> tuple[str, ...]:
     return QUEUES.get(role, (role,))
 
 
+def has_enough(gpus: int, wanted: int) -> bool:
+    """Whether a worker with so many GPUs can do what wants so many.
+
+    One without any can: several processes then share its CPU.
+    """
+    return gpus == 0 or gpus >= wanted
+
+
 class Slots:
     """One for each worker; a worker that takes from several queues is a slot of each, until one
     of them has it."""
 
-    def __init__(self, roles: Iterable[str]):
-        self._free = Counter(roles)
+    def __init__(self, workers: Iterable[tuple[str, int]]):
+        """workers: role and number of GPUs of each."""
+        self._free = Counter(workers)
 
-    def of(self, queue: str) -> int:
-        """How many are left for a queue."""
-        return sum(number for role, number in self._free.items() if queue in queues(role))
+    def of(self, queue: str, gpus: int = 1) -> int:
+        """How many are left for a queue's tasks that want so many GPUs."""
+        return sum(self._free[kind] for kind in self._fitting(queue, gpus))
 
-    def take(self, queue: str, number: int) -> None:
-        """Use so many for a queue, or all there are: those first that take from few others."""
-        for role in sorted(self._free, key=lambda role: (len(queues(role)), role)):
-            if queue in queues(role):
-                taken = min(number, self._free[role])
-                self._free[role] -= taken
-                number -= taken
+    def take(self, queue: str, number: int, gpus: int = 1) -> None:
+        """Use so many, or all there are: those first that could do little else."""
+        for kind in self._fitting(queue, gpus):
+            taken = min(number, self._free[kind])
+            self._free[kind] -= taken
+            number -= taken
+
+    def _fitting(self, queue: str, gpus: int) -> list[tuple[str, int]]:
+        fitting = [
+            (role, has)
+            for role, has in self._free
+            if queue in queues(role) and has_enough(has, gpus)
+        ]
+        return sorted(fitting, key=lambda kind: (len(queues(kind[0])), kind))

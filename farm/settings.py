@@ -63,6 +63,10 @@ class Settings:
     """A worker that yielded works again after so long without a sign of anybody."""
     finish_within_s: float = 5.0
     """A worker that yields ends a task that needs no more than this, and hands back any other."""
+    gather_s: float = 300.0
+    """Workers wait so long for each other before a run on several machines begins."""
+    regroup_s: float = 60.0
+    """A run that has lost a machine waits so long for another, then goes on with those left."""
     window: int = 2
     """Tasks kept in the queue per live worker slot."""
     worker_dead_s: float = 10.0

@@ -77,6 +77,9 @@ PARTS = (
     "final",
     "avoid",
     "expired",
+    "meeting",
+    "here",
+    "later",
 )
 BULK = 1000  # commands per round trip when a plan is recorded
 LOG_S = 86_400  # a live log stays for so long after its last line

@@ -52,7 +52,7 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
     presence = Presence(settings, cards)
     stop = threading.Event()
     store = Store(connect(redis_url(settings)))
-    runner = Runner(settings, store, name, role, stop)
+    runner = Runner(settings, store, name, role, stop, gpus=len(cards))
     app = make_app(settings)
 
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
@@ -180,6 +180,7 @@ class Heart(threading.Thread):
             "version": version(),
             "device": os.environ.get(machine.CARDS, ""),
             "gpu": gpu,
+            "gpus": runner.gpus,
             "started": time.time(),
         }
         self._empty = time.monotonic()

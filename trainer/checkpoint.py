@@ -14,6 +14,7 @@ would have to be kept.  A checkpoint is there whole or not at all: its folder is
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # whoever only looks what there is needs no torch
 
 VERSION = 1
 KEEP = 3
+SHOWN_S = 90.0  # NFS shows what another machine wrote a minute late, at most
 NETWORK, OPTIMIZER, STATE, BEST = (
     "network.safetensors",
     "optimizer.safetensors",
@@ -139,6 +141,19 @@ def last(folder: Path, tidy: bool) -> Checkpoint | None:
         atomic.remove_leftovers(folder)
     steps = saved(folder)
     return at(folder, steps[-1]) if steps else None
+
+
+def shown(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step that there is; waits until storage shows it here too.
+
+    Raises FileNotFoundError when it does not.
+    """
+    deadline = time.monotonic() + SHOWN_S
+    while step not in saved(folder):
+        if time.monotonic() > deadline:
+            raise FileNotFoundError(f"no checkpoint {step} in {folder}, which another machine sees")
+        time.sleep(0.2)
+    return at(folder, step)
 
 
 def saved(folder: Path) -> list[int]:

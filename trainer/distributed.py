@@ -40,6 +40,14 @@ class World:
             values /= self.size
         return values
 
+    def agree(self, number: int, device: torch.device) -> int:
+        """The first process's number, for all."""
+        if not self.several:
+            return number
+        told = torch.tensor(number, device=device)
+        dist.broadcast(told, src=0)
+        return int(told)
+
     def wait(self) -> None:
         """Until all are here."""
         if self.several:

@@ -1,13 +1,20 @@
 """Runs that take several processes: torchrun starts them, a named pipe tells how they do.
 
-Of several machines the first one writes into the run's folder where it can be met; every one starts
-a torchrun of its own.  A process that dies takes the others with it, the task fails, and its next
-try goes on from the last checkpoint.
+Of several machines each starts a torchrun of its own, once the farm has brought them together
+(farm.meeting), and all of these are one rendezvous.  When a machine is lost, or comes to those that
+went on without it, every torchrun is ended, the machines meet again, and the run goes on from its
+last checkpoint.  torchrun's own `--nnodes 2:4 --max-restarts` is not enough for that: it dies with
+the machine that holds its rendezvous, never hears of one whose power is cut, and may go on with a
+number of machines that cannot share the batch.
+
+A process that dies takes the others of its torchrun with it.  What it told is the task's failure;
+a process of several machines that just ended is first taken for the loss of another one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import os
 import select
@@ -17,16 +24,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer import atomic, device
+from farm.child import Meeting
+from trainer import checkpoint, device
 from trainer.errors import RunFailed
 from trainer.jobs.train import Job
-from trainer.run import VERSION
+from trainer.run import Run
 
 EVENTS = "TRAINER_EVENTS"
-MEET, MEET_S = "rendezvous.json", 1800.0  # the other machines may be busy with other jobs
+LOOK_S = 2.0  # whether the machines that met are still together
+ALIVE_S = 10.0  # the machine with the first process hears of steps; the others only say this
+RESULT_S = 60.0  # that machine writes what the run came to, in a folder that takes time to show it
+BARREN = 3  # such ends without a new checkpoint: then it is no lost machine
 # All die with their parent, also by kill -9: torchrun gives its processes sessions of their own.
 TORCHRUN = """
 import logging
@@ -78,42 +90,91 @@ class Pipe:
         self._file.write(json.dumps(event).encode() + b"\n")  # short lines are written whole
 
 
-def launch(job: Job, lease: Any, node: int) -> dict[str, Any]:
-    """Have torchrun train the job on this machine's devices; what it came to.
+def launch(job: Job, lease: Any) -> dict[str, Any] | None:
+    """Have torchrun train the job on this machine's devices, with others where it takes several.
 
+    What it came to; None where the machine with the first process writes that.
     Raises Died, with the first reason that a process gave.
     """
+    run = Run(job.folder, job)
+    if job.nodes == 1:
+        return _ended(_round(job, lease, None, ()))
+    can = sizes(job, run.config.batch)
+    barren, reached = 0, checkpoint.saved(run.checkpoints)
+    while True:
+        outcome = _round(job, lease, lease.meet(_free_port(), can), can)
+        if outcome.parted:
+            continue
+        if outcome.unexplained:
+            before, reached = reached, checkpoint.saved(run.checkpoints)
+            barren = barren + 1 if reached == before else 0
+            if barren < BARREN:
+                continue
+        came = _ended(outcome)
+        if came or _written(run, lease):
+            return came
+
+
+def sizes(job: Job, batch: int) -> tuple[int, ...]:
+    """How many machines can share a batch evenly, up to as many as the job asks for."""
+    return tuple(n for n in range(1, job.nodes + 1) if batch % (n * job.devices) == 0)
+
+
+@dataclass
+class Outcome:
+    """How the processes of one start came to their end."""
+
+    code: int = 0
+    came: dict[str, Any] | None = None
+    """What the first process told of the finished run, where it is one of these."""
+    why: list[str] = field(default_factory=list)
+    """Failure class and reason, as the first that failed told them."""
+    parted: bool = False
+    """Ended from here, because the machines are to meet again."""
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether another machine may have been the cause."""
+        return self.code != 0 and self.why[:1] in ([], ["crash"])
+
+
+def _ended(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.code or outcome.why:
+        reason = outcome.why or ["crash", f"torchrun ended with {outcome.code}"]
+        raise Died(*reason)
+    return outcome.came
+
+
+def _round(job: Job, lease: Any, meeting: Meeting | None, can: tuple[int, ...]) -> Outcome:
+    """Start torchrun once, and follow it to its end."""
     with tempfile.TemporaryDirectory(prefix="run-") as name:
         spec, events = Path(name) / "job.json", Path(name) / "events"
         spec.write_text(json.dumps(dataclasses.asdict(job)))
         os.mkfifo(events)
         command = [sys.executable, "-c", TORCHRUN, "--nproc-per-node", str(job.devices)]
-        command += _meeting(job, node, lease)
+        command += _rendezvous(meeting) if meeting else ["--standalone"]
         command += ["-m", "trainer", "rank", str(spec)]
-        threads = str(device.threads(job.devices))
         environment = {
+            **(_interfaces(meeting.address) if meeting else {}),
             **os.environ,
             EVENTS: str(events),
-            "OMP_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": str(device.threads(job.devices)),
         }
         # Read and write: a pipe that nobody has open for writing would end.
         pipe = os.open(events, os.O_RDWR | os.O_NONBLOCK)
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         try:
-            return _follow(process, pipe, lease, job)
+            return _follow(process, pipe, lease, can if meeting else ())
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _end(process)
             os.close(pipe)
 
 
-def _follow(process: subprocess.Popen[bytes], pipe: int, lease: Any, job: Job) -> dict[str, Any]:
-    came: dict[str, Any] = {"steps": 0, "seconds": 0.0, "metrics": {}}
-    why: list[str] | None = None
-    buffer, heard = b"", time.monotonic()
+def _follow(
+    process: subprocess.Popen[bytes], pipe: int, lease: Any, can: tuple[int, ...]
+) -> Outcome:
+    outcome, buffer = Outcome(), b""
+    heard = looked = time.monotonic()
     while True:
         over = process.poll() is not None  # asked first: what it said before it ended comes after
         ready, _, _ = select.select([pipe], [], [], 0.0 if over else 0.5)
@@ -127,44 +188,67 @@ def _follow(process: subprocess.Popen[bytes], pipe: int, lease: Any, job: Job) -
                 if "finish" in event:
                     lease.finish("train", **event["finish"])
                 lease.progress(**event.get("progress", {}))
-                came = event.get("result", came)
-                why = why or event.get("failed")
+                outcome.came = event.get("result", outcome.came)
+                outcome.why = outcome.why or event.get("failed", [])
         elif over:
-            break
-        elif job.nodes > 1 and time.monotonic() - heard > 10:
-            lease.progress()  # the first machine hears of steps, and is the one to call a silence
-    if process.returncode or why:
-        raise Died(*(why or ("crash", f"torchrun ended with {process.returncode}")))
-    return came
+            outcome.code = process.returncode
+            return outcome
+        now = time.monotonic()
+        if can and now - heard > ALIVE_S:
+            heard = now
+            lease.progress()
+        if can and not over and outcome.came is None and now - looked > LOOK_S:
+            looked = now
+            if not lease.stands(can):
+                outcome.parted = True
+                return outcome
 
 
-def _meeting(job: Job, node: int, lease: Any) -> list[str]:
-    """torchrun's words for where the machines of a run meet."""
-    if job.nodes == 1:
-        return ["--standalone"]
-    path = job.folder / MEET
-    if node == 0:
-        with socket.create_server(("", 0)) as server:
-            port = server.getsockname()[1]
-        host = socket.gethostname()
-        atomic.write_json(path, {"version": VERSION, "host": host, "port": port})
-    else:
-        host, port = _met(path, lease)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End torchrun and all of its processes, which the kernel kills when it is gone."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _written(run: Run, lease: Any) -> bool:
+    """Whether another machine has written what the run came to; waits for it a while."""
+    deadline = time.monotonic() + RESULT_S
+    while run.result() is None:
+        if time.monotonic() > deadline:
+            return False
+        lease.progress(at="waits for the result")
+        time.sleep(0.5)
+    return True
+
+
+def _rendezvous(meeting: Meeting) -> list[str]:
+    """torchrun's words for who takes part, and where the others are found."""
     return [
-        "--nnodes", str(job.nodes), "--node-rank", str(node),
-        "--master-addr", host, "--master-port", str(port),
+        "--nnodes", str(meeting.size), "--node-rank", str(meeting.place),
+        "--master-addr", meeting.host, "--master-port", str(meeting.port),
     ]  # fmt: skip
 
 
-def _met(path: Path, lease: Any) -> tuple[str, int]:
-    """Where the first machine listens, once it does. Raises Died when it never does."""
-    deadline = time.monotonic() + MEET_S
-    while time.monotonic() < deadline:
-        lease.progress(at="waits for the first machine")
-        try:
-            note = atomic.read_json(path, VERSION)
-            socket.create_connection((note["host"], note["port"]), timeout=2).close()
-            return note["host"], note["port"]
-        except OSError:
-            time.sleep(0.5)
-    raise Died("environment", f"no word of the first machine within {MEET_S:.0f} s; see {path}")
+def _free_port() -> int:
+    with socket.create_server(("", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _interfaces(address: str) -> dict[str, str]:
+    """By which network the processes talk: a machine's name often stands for 127.0.1.1."""
+    import psutil  # type: ignore[import-untyped]
+
+    wanted = ipaddress.ip_address(address)
+    for name, addresses in psutil.net_if_addrs().items():
+        for each in addresses:
+            try:
+                found = ipaddress.ip_address(each.address.partition("%")[0])
+            except ValueError:
+                continue  # that of the hardware
+            if found == wanted:
+                return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name}
+    return {}

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,16 +151,21 @@ class Run:
         return [evaluated(path.parent) for path in paths]
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only one who writes here. Raises InUse, naming who does."""
+    def lock(self, patience_s: float = 0.0) -> Iterator[None]:
+        """Be the only one who writes here. Raises InUse, naming who does, for so long."""
         path = self.folder / ".lock"
+        deadline = time.monotonic() + patience_s
         with path.open("a+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InUse(
-                    f"{self.folder} is in use by {path.read_text() or 'another process'}"
-                ) from None
+                while True:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if time.monotonic() >= deadline:
+                            who = path.read_text() or "another process"
+                            raise InUse(f"{self.folder} is in use by {who}") from None
+                        time.sleep(0.2)
             except OSError as error:  # a network folder without locks: leases are all there is
                 log.warning("no lock folder=%s error=%s", self.folder, error)
             file.truncate(0)

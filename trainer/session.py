@@ -73,8 +73,11 @@ class Session:
     def resume(self) -> tuple[int, Kept, dict[str, Any]]:
         """Go back to the last checkpoint: steps done, what was kept, the last line of metrics."""
         last = checkpoint.last(self.run.checkpoints, tidy=self.world.first)
+        # On storage of a network each machine has its own idea of which is the last.
+        step = self.world.agree(last.step if last else 0, self.device)
         start, kept = 0, Kept()
-        if last is not None:
+        if step:
+            last = checkpoint.shown(self.run.checkpoints, step)
             kept = Kept(**last.restore(self.network, self.optimizer))
             start, self.last_checkpoint = last.step, str(last.folder)
             if self.world.first:  # it may have been killed between checkpoint and best.json

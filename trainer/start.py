@@ -16,6 +16,7 @@ from trainer.jobs.train import Job, Scanned, further
 from trainer.loader import Loader
 from trainer.run import RESULT, VERSION, Run, claim, configure, identity
 
+DYING_S = 30.0  # an earlier first process, of a machine that was lost, may be about to end
 TELL_S = 0.5  # oftener than this nobody looks
 
 
@@ -42,33 +43,38 @@ def check(job: Job) -> Scanned:
     )
 
 
-def train(job: Job, lease: Any, node: int = 0) -> dict[str, Any]:
+def train(job: Job, lease: Any) -> dict[str, Any]:
     """Train a job to its end, or go on where it stopped; what the run came to.
 
-    lease  has finish(item, steps=n), progress(at=words) and commit(), as farm.child.Lease
-    node   number of this machine, of the job's `nodes`
+    lease  has finish(item, steps=n), progress(at=words) and commit(), as farm.child.Lease; where
+           the job takes several machines, meet() and stands() too
 
     Raises RunFailed with the farm's failure class.
     """
+    if job.nodes > 1 and not hasattr(lease, "meet"):
+        raise Refused(f"--nodes {job.nodes}: a farm brings machines together; `farm submit train`")
     try:
         run = claim(job, check(job).snapshot)
     except (ValueError, FileNotFoundError) as error:
         raise Refused(str(error)) from error
     world = distributed.here()
-    answers = node == 0 and world.first  # one process stands for the run
-    with run.lock() if answers else contextlib.nullcontext():
+    # Of several machines any may have the first process, which locks the folder itself.
+    with run.lock() if job.nodes == 1 else contextlib.nullcontext():
         if found := run.result():
             return found
-        if world.several or job.devices * job.nodes == 1:
+        came: dict[str, Any] | None
+        if job.devices * job.nodes == 1:
             came = work(run, world, lease)
         else:
             from trainer.launch import launch
 
-            came = launch(job, lease, node)
-        if answers:
+            came = launch(job, lease)
+        if came is not None:
             lease.commit()
             atomic.write_json(run.folder / RESULT, {"version": VERSION, **came})
-    return came
+    found = run.result()
+    assert found, "launch() waits for it"
+    return found
 
 
 def work(run: Run, world: World, lease: Any) -> dict[str, Any]:
@@ -78,7 +84,11 @@ def work(run: Run, world: World, lease: Any) -> dict[str, Any]:
     from trainer.session import Session
 
     teller = Teller(lease, world, run.config.steps)
-    with distributed.joined(world, device.choose(run.job.device, world.local)):
+    locked = run.job.nodes > 1 and world.first
+    with (
+        run.lock(DYING_S) if locked else contextlib.nullcontext(),
+        distributed.joined(world, device.choose(run.job.device, world.local)),
+    ):
         return loop(Session(run, world, teller.say), teller)
 
 

@@ -21,9 +21,9 @@ def test_a_job_is_not_planned_twice_by_a_record_older_than_its_plan(store, serve
     controller = Controller(settings, store)
     life = Life(controller, before)
 
-    life.tick(before, room=0)
+    life.tick(before, slots=0)
     wait(lambda: store.job(name).state == "running" and life._slow.done())
-    life.tick(before, room=0)  # read before the plan was recorded
+    life.tick(before, slots=0)  # read before the plan was recorded
 
     assert life._slow is None
     assert store.view(name).tasks["waiting"] == 3

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import psutil
 import pytest
@@ -16,52 +15,17 @@ from farm import broker
 from farm.attempt import Runner
 from farm.records import DRAIN, PAUSE
 from farm.settings import load
-from tests.farm.conftest import DOUBLES, SHORT
+from tests.farm.conftest import DOUBLES
+from tests.farm.room import Room
 
 LINE = ("--things", "n:24", "--seconds", "0.1", "--json")
 
 
-class Room:
-    """`farm` commands against one Redis; all that is started ends with the test."""
-
-    def __init__(self, home: Path, folder: Path):
-        self.folder = folder
-        self.processes: list[subprocess.Popen[str]] = []
-        clean = {k: value for k, value in os.environ.items() if not k.startswith(("FARM_", "UV"))}
-        self.environment = {
-            **clean, **SHORT, "FARM_HOME": str(folder / "home"), "COLUMNS": "100",
-            "FARM_BROKER_URL": broker.url(home), "FARM_VANISHED_S": "60",
-        }  # fmt: skip
-
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        waited = words[0] in ("submit", "workers")
-        sink = subprocess.PIPE if waited else subprocess.DEVNULL
-        process = subprocess.Popen(
-            [sys.executable, "-m", "farm.cli", *words],
-            env={**self.environment, **more}, cwd=self.folder, text=True, stdout=sink, stderr=sink,
-        )  # fmt: skip
-        self.processes.append(process)
-        return process
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*words)
-        out, error = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(words, process.returncode, out, error)
-
-    def works(self, out: str) -> list[str]:
-        return [
-            line.split()[0]
-            for line in (self.folder / out / "work.log").read_text().split("\n")[:-1]
-        ]
-
-
 @pytest.fixture
 def room(server, store, tmp_path):
-    room = Room(server, tmp_path)
+    room = Room(broker.url(server), tmp_path)
     yield room
-    for process in reversed(room.processes):
-        process.kill()
-        process.communicate()
+    room.close()
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Job:
     devices: int = 1
     """GPUs on each machine (processes, on a CPU) that share a batch."""
     nodes: int = 1
-    """Machines that share a batch: as many trainer workers take part."""
+    """Machines that share a batch: as many trainer workers are gathered before it begins."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 on GPUs that have it, else fp32."""
     resume: bool = True
@@ -243,6 +243,15 @@ def plan(job: Job, scanned: Scanned) -> Iterator[Task]:
         yield Task(name=name, node=node, steps=scanned.steps)
 
 
+def together(job: Job) -> int:
+    """The machines of a run take its tasks side by side."""
+    return job.nodes
+
+
+def gpus(job: Job) -> int:
+    return 0 if job.device == "cpu" else job.devices
+
+
 def units(job: Job, task: Task) -> dict[str, int]:
     return {"steps": task.steps if task.node == 0 else 0}
 
@@ -254,7 +263,7 @@ def run(job: Job, task: Task, lease: Any) -> Done:
     """Train to the end, from the last checkpoint on."""
     from trainer.start import train
 
-    return Done(name=task.name, **train(job, lease, task.node))
+    return _done(task, train(job, lease))
 
 
 def done(job: Job, task: Task) -> Done | None:
@@ -262,7 +271,12 @@ def done(job: Job, task: Task) -> Done | None:
     from trainer.run import result
 
     found = result(job.folder)
-    return Done(name=task.name, **found) if found else None
+    return _done(task, found) if found else None
+
+
+def _done(task: Task, found: dict[str, Any]) -> Done:
+    """One machine's Done: the first one's counts the steps."""
+    return Done(name=task.name, **{**found, "steps": 0 if task.node else found["steps"]})
 
 
 def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -> None:
@@ -272,7 +286,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
     where = storage.short(job.folder)
-    done = dones[0]
+    done = max(dones, key=lambda each: each.steps)
     told = [f"{name} {value:.4g}" for name, value in done.metrics.items()]
     lines = [f"{where}: {done.steps} steps in {done.seconds:.0f} s"]
     if told:
@@ -289,7 +303,7 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
 
 def result(job: Job, dones: Sequence[Done]) -> dict[str, Any]:
     """What `--json` prints of it."""
-    done = dones[0]
+    done = max(dones, key=lambda each: each.steps)
     return {"steps": done.steps, "training_s": done.seconds, "metrics": done.metrics}
 
 

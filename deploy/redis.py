@@ -39,6 +39,8 @@ READ = (
 QUEUES = ("_kombu.*", "unacked*")
 _JOB = "farm:" + 12 * "[0-9a-f]"  # a job's own record, and none of its parts
 _EVENTS = "/*.celeryev*"  # what workers say of tasks, for Flower
+# Whoever listens to all of them names them just so, for the database that the address names.
+_ALL_EVENTS = tuple(f"/{database}.celeryev/*" for database in range(16))
 _CONTROL = "*celery.pidbox"  # Flower asks there; workers do not listen
 
 
@@ -93,10 +95,18 @@ def users(roles: Iterable[str] = ROLES) -> dict[str, User]:
             reads=("farm:*", *queues),
         ),
         "monitor": User(
-            commands=f"{READ} +publish +sadd +srem +del",
-            writes=("_kombu.binding.celeryev*", "_kombu.binding.*celery.pidbox", "celeryev.*"),
+            # Kombu keeps what listens to events with scripts; one can do no more than its caller.
+            commands=f"{READ} +publish +sadd +srem +zadd +zrem +del "
+            "+eval +evalsha +script|load +script|exists",
+            writes=(
+                "_kombu.binding.celeryev*",
+                "_kombu.binding_permanent.celeryev*",
+                "_kombu.binding_deadlines",
+                "_kombu.binding.*celery.pidbox",
+                "celeryev.*",
+            ),
             reads=("farm:*", *queues),
-            channels=(_EVENTS, _CONTROL),
+            channels=(*_ALL_EVENTS, _EVENTS, _CONTROL),
         ),
     }
 

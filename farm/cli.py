@@ -34,7 +34,10 @@ GROUPS = (
     ("Jobs", ("submit", "status", "watch", "logs", "pause", "resume", "cancel", "retry")),
     ("Data", ("shapes", "dataset")),
     ("Models", ("models", "report")),
-    ("Machines", ("up", "down", "workers", "dashboard", "doctor", "controller", "worker")),
+    (
+        "Machines",
+        ("up", "down", "workers", "dashboard", "doctor", "controller", "worker", "deploy"),
+    ),
 )
 
 

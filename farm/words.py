@@ -9,7 +9,7 @@ from collections.abc import Mapping
 # `farm status` and the like within a text; the folder of a person may be named farm as well.
 COMMAND = re.compile(
     r"(?<![\w/.-])farm (?=(?:submit|status|watch|logs|pause|resume|cancel|retry|shapes|dataset"
-    r"|models|report|up|down|workers|dashboard|doctor|controller|worker)\b)"
+    r"|models|report|up|down|workers|dashboard|doctor|controller|worker|deploy)\b)"
 )
 
 

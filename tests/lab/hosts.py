@@ -251,6 +251,10 @@ class Host:
         """Let the lab's key in no more."""
         self._keys.write_text("")
 
+    def admit(self) -> None:
+        """Let it in again."""
+        shutil.copy(self.lab.key.with_suffix(".pub"), self._keys)
+
     def disguise(self) -> None:
         """Present another host key than the lab's known_hosts tells of."""
         self._new_host_key()

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from farm import kinds
+from farm import confine, kinds
 from farm.address import own_address, redis_url
 from farm.child import Meeting
 from farm.errors import ProgramFailed
@@ -28,7 +28,7 @@ from farm.gate import Gate
 from farm.log_line import ERROR
 from farm.machine import memory_mb
 from farm.meeting import Meetings
-from farm.program import Program
+from farm.program import MACHINE, Program
 from farm.records import ItemFailure, JobRecord
 from farm.roles import has_enough, queues
 from farm.settings import Settings
@@ -100,11 +100,17 @@ class Runner:
             return self._run(job, task)
 
     def _run(self, job: str, task: str) -> str:
+        if not (confine.PLAIN.fullmatch(job) and confine.PLAIN.fullmatch(task)):
+            return "gone"  # no job and no task of ours: they are parts of paths here
         record = self.store.job(job)
         if record is None:
             return "gone"
         kind = kinds.load(record.kind, self.settings.kind_packages)
-        value = kind.read_job(record.job)
+        try:
+            value = kind.read_job(record.job)
+        except ValueError as refused:  # the controller has read it: somebody has changed it since
+            self.store.turn(job, "failed", "running", reason=str(refused))
+            return "refused"
         if not has_enough(self.gpus, kind.gpus(value)):
             return "bounce"
         if kind.together(value) > 1 and not self.meetings.join(job, record.role):
@@ -119,8 +125,13 @@ class Runner:
         if text is None:
             self.store.release(job, task, self.name, token)
             return "gone"
+        try:
+            attempt = Attempt(self, kind, record, value, text, task, token)
+        except ValueError as refused:
+            log.warning("refused job=%s task=%s: %s", job, task, refused)
+            self.store.bury(job, task, self.name, token, f"bad_input: {refused}")
+            return "refused"
         self.now = Now(job=job, task=task)
-        attempt = Attempt(self, kind, record, value, text, task, token)
         avoid = False
         try:
             avoid = attempt.until_done()
@@ -138,15 +149,16 @@ class Runner:
             attempt.log.close(tell=not attempt.done)
             _patiently(lambda: self.store.release(job, task, self.name, token, avoid=avoid))
 
-    def program(self, package: str) -> Program:
-        """The warm child, or a fresh one."""
+    def program(self, package: str, reach: str = MACHINE) -> Program:
+        """The warm child, or a fresh one where it reaches further, or not as far."""
         program = self._program
-        if program and program.package == package and program.alive():
+        wanted = (package, reach)
+        if program and (program.package, program.reach) == wanted and program.alive():
             if program.rss_mb() < self.settings.recycle_mb:
                 return program
             log.info("recycled child pid=%d rss_mb=%.0f", program.pid, program.rss_mb())
         self.close()
-        self._program = Program(package, self._environment)
+        self._program = Program(package, self._environment, reach)
         return self._program
 
     def rest(self) -> None:
@@ -207,7 +219,10 @@ class Runner:
 
 
 class Attempt:
-    """One claimed task."""
+    """One claimed task.
+
+    Raises ValueError for one that does not fit its kind, or leads out of the storage roots.
+    """
 
     def __init__(
         self,
@@ -222,9 +237,12 @@ class Attempt:
         self.runner, self.store, self.settings = runner, runner.store, runner.settings
         self.kind, self.job, self.name, self.token = kind, record.id, name, token
         self.queue = record.role
+        task_value = kind.read_task(task_json)
+        confine.check(self.settings, kind, value, task_value)
         self.job_value, self.task_value = json.loads(record.job), json.loads(task_json)
-        self.units = kind.module.units(value, kind.read_task(task_json))
+        self.units = kind.module.units(value, task_value)
         self.together = kind.together(value)
+        self.reach = kind.reach(record.job)
         self.round = 0
         self.log = TaskLog(
             log_path(self.settings, record.id, name),
@@ -320,7 +338,7 @@ class Attempt:
 
     def _start(self) -> Program:
         """A child that has said that it is ready."""
-        program = self.runner.program(self.kind.program)
+        program = self.runner.program(self.kind.program, self.reach)
         fresh = program.pid != self.runner.ready
         program.log_to(self.log)
         self.log.note(f"{self.name} on {self.runner.name}, child {program.pid}")

@@ -169,10 +169,13 @@ def serve(package: str, warm_up: Callable[[], object] = lambda: None) -> int:
              task that needs it
 
     Call it before anything heavy is imported: it moves stdout away (Blender chatters there) and
-    asks the kernel to kill this process with its parent.
+    asks the kernel to kill this process with its parent, and to keep it from what it does not
+    need.
     """
     die_with_parent()
     channel = _take_channel()
+    for lacking in _give_up_rights():
+        print(lacking, file=sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's business
     channel.send(event="ready", pid=os.getpid())
     with contextlib.suppress(Exception):
@@ -180,6 +183,13 @@ def serve(package: str, warm_up: Callable[[], object] = lambda: None) -> int:
     while (message := channel.receive()) is not None:
         _run(package, message["run"], channel)
     return os.EX_OK
+
+
+def _give_up_rights() -> list[str]:
+    from farm import jail
+    from farm.settings import load
+
+    return jail.close(load(), network=os.environ.get("FARM_OFFLINE") != "1")
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:

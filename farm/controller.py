@@ -23,7 +23,7 @@ from typing import Any
 import kombu.exceptions
 import redis
 
-from farm import kinds
+from farm import confine, jail, kinds
 from farm.address import redis_url
 from farm.app import make_app, send, shown
 from farm.attempt import listed_failures, made_units
@@ -142,6 +142,7 @@ class Life:
         self.kind = kinds.load(record.kind, self.settings.kind_packages)
         self.job = self.kind.read_job(record.job)
         self.together, self.gpus = self.kind.together(self.job), self.kind.gpus(self.job)
+        confine.check(self.settings, self.kind, self.job)
         self.scanned: Any = None
         self.dones: dict[str, Any] = {}
         self._seen = 0
@@ -212,6 +213,7 @@ class Life:
         for task in module.plan(self.job, self.scanned):
             if self._closed.is_set():
                 raise InterruptedError("the job was stopped while it was planned")
+            confine.check(self.settings, self.kind, self.job, task)
             units = module.units(self.job, task)
             done = None if task.name in again else module.done(self.job, task)
             if done is None:
@@ -399,9 +401,9 @@ def _processes() -> str:
         return f"{socket.gethostname()}/{uuid.uuid4().hex}"  # cannot tell: never take over
 
 
-def control(settings: Settings, stop: threading.Event) -> int:
+def control(controller: Controller, stop: threading.Event) -> int:
     """Be the controller until told to stop; waits while another one holds the lock."""
-    controller = Controller(settings, Store(connect(redis_url(settings))))
+    settings = controller.settings
     waiting, pause_s = False, settings.tick_s
     while not stop.wait(pause_s):
         pause_s = settings.tick_s
@@ -427,4 +429,9 @@ def main(settings: Settings, with_parent: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return control(settings, stop)
+    controller = Controller(settings, Store(connect(redis_url(settings))))
+    # It reads what jobs name. Redis's password has been read by now.
+    own = (str(settings.home), settings.roots["FARM_SAMPLES_ROOT"])
+    for lacking in jail.close(settings, network=True, writes=own):
+        log.warning("%s", lacking)
+    return control(controller, stop)

@@ -39,6 +39,11 @@ and may have
                             processes that lease.meet() brings together
     gpus(job)               how many GPUs one task wants
     result(job, dones)      what `--json` prints of a finished job beside its counts
+    reads(job, task), writes(job, task)    full paths and s3:// addresses that a job (task None) or
+                            one of its tasks reads and writes, by name; a farm with storage roots
+                            refuses a kind without them
+    NETWORK                 whether its child program speaks to other machines; it is kept from it
+                            otherwise, unless the job has s3:// addresses
 """
 
 from __future__ import annotations
@@ -63,6 +68,7 @@ from farm.roles import CPU
 T = TypeVar("T")
 
 PACKAGES = ("renderer.jobs", "trainer.jobs")
+LONGEST = 64 << 20  # bytes of JSON: a task of 100,000 shapes has 40 MB
 NEEDED = (
     "ROLE",
     "Job",
@@ -110,6 +116,12 @@ class Kind:
     def gpus(self, job: Any) -> int:
         """How many GPUs a worker needs for one of a job's tasks, if it has any."""
         return int(self.module.gpus(job)) if hasattr(self.module, "gpus") else 1
+
+    def reach(self, job: str) -> str:
+        """How far a job's child program reaches, by the job's JSON: as farm.program has it."""
+        if "s3://" in job:
+            return "cloud"
+        return "network" if getattr(self.module, "NETWORK", False) else "machine"
 
     def job_id(self, job: Any) -> str:
         """Twelve hex digits that name the job: the same job has the same ones."""
@@ -177,10 +189,14 @@ def read(type_: type[T], text: str | bytes, thing: str) -> T:
     """
     from pydantic import ValidationError
 
+    if len(text) > LONGEST:
+        raise BadJson(thing, f"{len(text)} bytes, more than the {LONGEST} of any job or task")
     try:
         json.loads(
             text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_duplicates
         )
+    except RecursionError:
+        raise BadJson(thing, "not strict JSON: nested too deeply") from None
     except ValueError as error:
         raise BadJson(thing, f"not strict JSON: {error}") from None
     try:
@@ -193,7 +209,8 @@ def read(type_: type[T], text: str | bytes, thing: str) -> T:
 
 def read_file(kind: Kind, path: Path) -> Any:
     """A Job from a file of JSON. Raises BadJson; OSError when it cannot be read."""
-    return kind.read_job(path.read_bytes(), str(path))
+    with path.open("rb") as file:
+        return kind.read_job(file.read(LONGEST + 1), str(path))
 
 
 @functools.cache

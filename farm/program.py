@@ -22,11 +22,13 @@ from typing import Any
 from farm.child import told
 from farm.errors import ProgramFailed
 from farm.scratch import Scratch
+from farm.secret import without_secrets
 from farm.task_log import TaskLog
 
 TAIL_LINES = 15
 LINE_BYTES = 16_000  # of stderr without an end of line are a line
 PAGE = os.sysconf("SC_PAGE_SIZE")
+MACHINE, NETWORK, CLOUD = "machine", "network", "cloud"  # how far a child reaches
 # What a child program may say with its exit code.
 EXIT_CLASSES = {
     os.EX_DATAERR: "bad_input",
@@ -39,11 +41,13 @@ EXIT_CLASSES = {
 class Program:
     """`python -m PACKAGE`, speaking the protocol of farm.child, with a temporary folder of its own.
 
+    It opens what other people made, so it gets no secrets, and reaches no further than it must:
+    reach   "machine": no network (farm.jail); "network"; "cloud": with what object stores ask for
     Raises ProgramFailed when there is no room for that folder.
     """
 
-    def __init__(self, package: str, environment: Mapping[str, str]):
-        self.package = package
+    def __init__(self, package: str, environment: Mapping[str, str], reach: str = MACHINE):
+        self.package, self.reach = package, reach
         try:
             self.scratch = Scratch()
         except OSError as error:
@@ -54,7 +58,11 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**environment, "TMPDIR": str(self.scratch.path)},
+            env={
+                **without_secrets(environment, cloud=reach == CLOUD),
+                "TMPDIR": str(self.scratch.path),
+                "FARM_OFFLINE": str(int(reach == MACHINE)),
+            },
             process_group=0,
         )
         self.pid = self._process.pid

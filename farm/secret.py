@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 LONGEST = 4096  # bytes; a password is no book
 BYTES = 32  # of chance, in a secret made here: too many to be guessed, with no salt needed
+
+NAMES = re.compile(
+    r"^FARM_BROKER_|PASSW|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_KEY|_AUTH$|^SSH_AUTH_SOCK$",
+    re.IGNORECASE,
+)
+"""Variables that a program which opens other people's files has no business with."""
+CLOUD = re.compile(r"^AWS_")
+"""Those that speak to an object store, which a job on s3:// needs."""
+
+
+def without_secrets(environ: Mapping[str, str], *, cloud: bool) -> dict[str, str]:
+    """An environment for a child program; cloud: its job reads or writes s3:// addresses."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not (CLOUD.match(name) or NAMES.search(name)) or (cloud and CLOUD.match(name))
+    }
 
 
 def read_secret(path: Path, name: str) -> str:

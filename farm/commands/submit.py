@@ -159,13 +159,14 @@ def _call(parsed: Any, kind: Any) -> int:
 
 def submit(kind: Any, job: Any, options: Options) -> int:
     """Record a job and, unless told otherwise, wait for it; the exit code."""
-    from farm import kinds
+    from farm import confine, kinds
     from farm.settings import load
 
     settings = load()
     job = kind.module.resolve(job, Path.cwd())
     text = kinds.canonical(job).decode()
     kind.read_job(text)
+    confine.check(settings, kind, job)
     if options.dry_run:
         return _dry_run(kind, job, options.json)
     from farm import local

@@ -137,6 +137,20 @@ def resolve(job: Job, cwd: Path) -> Job:
     )
 
 
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    """Folders and files of shapes; those of a source's own address lie where the machine says."""
+    from renderer.shapes import paths
+
+    yield from paths(job.shapes) if task is None else (shape.path for shape in task.shapes)
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    if task is None:
+        yield str(job.folder)
+    else:
+        yield from (str(job.folder / item) for item in task.items)
+
+
 def scan(job: Job) -> Scanned:
     """Read storage once: which shapes, with which hashes."""
     from renderer import shapes

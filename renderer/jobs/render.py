@@ -173,6 +173,19 @@ def resolve(job: Job, cwd: Path) -> Job:
     )
 
 
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    """Folders and files of shapes; those of a source's own address lie where the machine says."""
+    from renderer.shapes import paths
+
+    yield from paths(job.shapes) if task is None else (shape.path for shape in task.shapes)
+    if Path(job.split).is_absolute():
+        yield job.split
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.folder / task.name) if task else str(job.folder)
+
+
 def default_name(shapes: Sequence[str]) -> str:
     """`samples-cars` of samples/cars; a folder gives its own name."""
     names = [Path(a).stem if Path(a).is_absolute() else a.replace("/", "-") for a in shapes]

@@ -46,6 +46,7 @@ __all__ = [
     "Shape",
     "find",
     "identify",
+    "paths",
     "scan",
     "source",
     "sources",
@@ -81,6 +82,12 @@ def source(address: str) -> tuple[Source, str]:
     if name in named and name != "folder":
         return named[name], rest.strip("/")
     return named["folder"], address
+
+
+def paths(addresses: Iterable[str]) -> Iterator[str]:
+    """Those of some addresses that are paths and no source's own."""
+    folder = sources()["folder"]
+    yield from (address for address in addresses if source(address)[0] is folder)
 
 
 def scan(

@@ -75,16 +75,17 @@ class Front:
                 threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain):
-        with contextlib.suppress(OSError), plain:  # a client that does not trust us goes away
-            with (
-                self.context.wrap_socket(plain, server_side=True) as outside,
-                socket.create_connection(("127.0.0.1", self.behind)) as inside,
-            ):
-                self.came += 1
-                back = threading.Thread(target=_pass_on, args=(inside, outside), daemon=True)
-                back.start()
-                _pass_on(outside, inside)
-                back.join()
+        with (
+            contextlib.suppress(OSError),  # a client that does not trust us goes away
+            plain,
+            self.context.wrap_socket(plain, server_side=True) as outside,
+            socket.create_connection(("127.0.0.1", self.behind)) as inside,
+        ):
+            self.came += 1
+            back = threading.Thread(target=_pass_on, args=(inside, outside), daemon=True)
+            back.start()
+            _pass_on(outside, inside)
+            back.join()
 
 
 def _pass_on(source, sink):
@@ -155,9 +156,12 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
         pytest.raises(redis.ConnectionError, match="certificate verify failed"),
     ):
         client.ping()
-    with make_app(chosen) as app, app.connection_for_write() as connection:
-        with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
-            connection.channel()
+    with (
+        make_app(chosen) as app,
+        app.connection_for_write() as connection,
+        pytest.raises(redis.ConnectionError, match="certificate verify failed"),
+    ):
+        connection.channel()
 
     assert there.came == 0
 

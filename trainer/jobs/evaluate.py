@@ -14,6 +14,7 @@ from typing import Any
 from renderer import storage
 
 ROLE = "train"
+NETWORK = True  # weights that are fetched
 LABEL = ("run", "split")
 NOT_IDENTITY = frozenset({"device", "loaders"})
 PRODUCT = "run"  # an evaluation belongs to it
@@ -78,6 +79,16 @@ def resolve(job: Job, cwd: Path) -> Job:
     out = storage.absolute(job.out, cwd) if job.out else str(storage.place(run) / "evaluations")
     data = tuple(storage.absolute(folder, cwd) for folder in job.data)
     return dataclasses.replace(job, run=run, data=data, out=out)
+
+
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    yield job.run
+    yield from job.data
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    out = Path(job.out or "")
+    yield str(out / evaluation_name(job.split, task.snapshot) if task else out)
 
 
 def scan(job: Job) -> Scanned:

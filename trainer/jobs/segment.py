@@ -21,6 +21,7 @@ from trainer.jobs.train import has_torch
 from trainer.output import Failed, Shard
 
 ROLE = "train"
+NETWORK = True  # weights that are fetched
 LABEL = ("photos",)
 NOT_IDENTITY = frozenset({"max_failures", "device"})
 EXAMPLE = """\
@@ -213,6 +214,20 @@ def resolve(job: Job, cwd: Path) -> Job:
         masks=storage.absolute_path(job.masks, cwd) if job.masks else None,
         weights=weights,
     )
+
+
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    """Folders, a file of weights, and the photos and masks of a task."""
+    yield from (path for path in (job.photos, job.match, job.masks) if path is not None)
+    if job.weights != "coco":
+        yield job.weights
+    for photo in task.photos if task else ():
+        yield str(Path(job.photos) / photo.file)
+        yield from (str(Path(job.masks or job.photos) / mask) for mask in photo.masks)
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.folder / task.name) if task else str(job.folder)
 
 
 def scan(job: Job) -> Scanned:

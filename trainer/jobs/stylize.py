@@ -18,6 +18,7 @@ from trainer import output
 from trainer.output import Failed
 
 ROLE = "train"
+NETWORK = True  # weights that are fetched
 LABEL = ("data", "run")
 NOT_IDENTITY = frozenset({"max_failures", "device", "batch"})
 EXAMPLE = """\
@@ -127,6 +128,14 @@ def resolve(job: Job, cwd: Path) -> Job:
     name = f"{storage.place(data).name}-{storage.place(run).name}"[:100]
     out = storage.absolute(job.out or str(Path("data") / name), cwd)
     return dataclasses.replace(job, data=data, run=run, out=out)
+
+
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    yield from (job.data, job.run)
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.folder / task.name) if task else str(job.folder)
 
 
 def scan(job: Job) -> Scanned:

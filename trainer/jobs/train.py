@@ -18,6 +18,7 @@ from typing import Any, Literal
 from renderer import storage
 
 ROLE = "train"
+NETWORK = True  # torchrun's meeting point, and weights that are fetched
 LABEL = ("model", "data")
 HIDDEN = ("config",)
 # What a run may be resumed with, or without: it decides how fast a run is, not what it learns.
@@ -192,6 +193,24 @@ def further(job: Job, cwd: Path) -> dict[str, list[str]]:
             raise ValueError(f"--model {job.model} wants --{name} too: {what}")
         found[name] = [storage.absolute(str(folder), cwd) for folder in folders]
     return found
+
+
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    """The datasets, also those among the model's own options, and a file of weights."""
+    yield from job.data
+    if job.weights not in ("none", "imagenet"):
+        yield job.weights
+    from trainer.catalogue import entry
+
+    datasets = entry(job.model).datasets
+    for name, value in job.config.items():
+        given = value if isinstance(value, list | tuple) else [value]
+        texts = [str(text) for text in given if isinstance(text, str)]
+        yield from (text for text in texts if name in datasets or "/" in text)
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.folder)
 
 
 def scan(job: Job) -> Scanned:

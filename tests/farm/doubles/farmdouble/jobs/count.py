@@ -71,6 +71,14 @@ def resolve(job: Job, cwd: Path) -> Job:
     return replace(job, out=str(cwd / (job.out or "data/counted")))
 
 
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    yield from (thing for thing in job.things if thing.startswith("/"))
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.out)
+
+
 def scan(job: Job) -> tuple[str, ...]:
     found: list[str] = []
     for thing in job.things:

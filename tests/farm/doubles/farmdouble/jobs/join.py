@@ -56,6 +56,14 @@ def resolve(job: Job, cwd: Path) -> Job:
     )
 
 
+def reads(job: Job, task: Task | None) -> Iterator[str]:
+    yield from (*job.data, *((job.one,) if job.one else ()))
+
+
+def writes(job: Job, task: Task | None) -> Iterator[str]:
+    yield str(job.out)
+
+
 def scan(job: Job) -> tuple[str, ...]:
     folders = (*job.data, *((job.one,) if job.one else ()))
     for folder in folders:

@@ -134,7 +134,7 @@ def test_records_and_messages_go_through_tls(lab, front, certificates):
     with contextlib.closing(connect(redis_url(chosen), patience_s=0)) as client:
         store = Store(client)
         with make_app(chosen) as app, app.connection_for_write() as connection:
-            send(app, "cpu", "0123456789ab", "train-000000", connection=connection)
+            send(app, "cpu", "0123456789ab", "train-000000", "render", connection=connection)
 
         assert there.came >= 2
         assert store.queue_length("cpu") == 1

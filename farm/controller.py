@@ -263,6 +263,9 @@ class Life:
         """Keep the window full; how many slots that takes."""
         room = self.settings.window * slots
         used = self.store.window(self.id)
+        if self.gpus > 1:
+            fit = f"waits for a worker with {self.gpus} GPUs: farm worker {record.role} --gpu 0,1"
+            self._say(record, "" if room or used else fit)
         if record.workers:
             room = min(room, record.workers)
         if used < room:
@@ -280,9 +283,13 @@ class Life:
                 lacking = f"waits for {self.together} workers, {wanted}; {slots} could begin now"
             else:
                 lacking = self.controller.meetings.hinders(self.id, record.role)
-        if lacking != record.reason:
-            self.store.note(self.id, reason=lacking)
+        self._say(record, lacking)
         return used if lacking else used + self._send(record, self.together)
+
+    def _say(self, record: JobRecord, waits: str) -> None:
+        """Have the record tell what a running job waits for; "" for nothing."""
+        if waits != record.reason:
+            self.store.note(self.id, reason=waits)
 
     def _send(self, record: JobRecord, number: int) -> int:
         """Send so many tasks out, as far as there are any; how many went."""

@@ -128,8 +128,10 @@ def until_it_rests(
 def _show(watch: Watch, view: View, workers: list[WorkerRecord]) -> None:
     if view.record.fault == "use":
         watch.clear()
-    else:  # why it stopped is told in one line, at the end
-        watch.show([replace(view, record=replace(view.record, reason=""))], workers)
+        return
+    if not view.record.active:  # why it stopped is told in one line, at the end
+        view = replace(view, record=replace(view.record, reason=""))
+    watch.show([view], workers)
 
 
 def _interrupt(settings: Settings, store: Store, job: str, watch: Watch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STYLES = {"works": "green", "waits": "", "paused": "yellow", "refused": "red", "gone": "red"}
-ROOMY = 100  # columns; where there are fewer, a version that all have stands below the table
+ROOMY = 110  # columns; where there are fewer, versions stand below the table
+UNSAID = frozenset(("NVIDIA", "GeForce", "HBM2", "HBM2e", "HBM3", "HBM3e"))  # of a card's name
 
 
 def roster(workers: Sequence[WorkerRecord], dead_s: float, columns: int) -> RenderableType:
@@ -24,14 +26,17 @@ def roster(workers: Sequence[WorkerRecord], dead_s: float, columns: int) -> Rend
     from rich.table import Table
     from rich.text import Text
 
-    versions = dict.fromkeys(worker.version for worker in workers)
-    told_apart = len(versions) > 1 or columns >= ROOMY
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, width=columns)
+    roomy = columns >= ROOMY
+    machines = _machines(workers)
+    table = Table(
+        box=None, padding=(0, 2 if roomy else 1, 0, 0), header_style="dim", pad_edge=False,
+        width=columns,
+    )  # fmt: skip
     table.add_column("machine", overflow="ellipsis", no_wrap=True, ratio=3)
     table.add_column("worker", no_wrap=True)
-    table.add_column("GPU", overflow="ellipsis", no_wrap=True, ratio=2)
-    if told_apart:
-        table.add_column("version", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("GPU", overflow="ellipsis", no_wrap=True, ratio=3)
+    if roomy:
+        table.add_column("version", no_wrap=True)
     table.add_column("task", overflow="ellipsis", no_wrap=True, ratio=3)
     for name in ("images/s", "MB", "seen"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -41,10 +46,10 @@ def roster(workers: Sequence[WorkerRecord], dead_s: float, columns: int) -> Rend
         state = state_of(worker, dead_s)
         unit, rate = worker.rate
         table.add_row(
-            worker.host if worker.host != machine else "",
+            machines[worker.host] if worker.host != machine else "",
             _short(worker),
-            worker.gpu.removeprefix("NVIDIA ") or "[dim]-[/]",
-            *([worker.version] if told_apart else []),
+            " ".join(word for word in worker.gpu.split() if word not in UNSAID) or "[dim]-[/]",
+            *([worker.version] if roomy else []),
             worker.task,
             _rate(unit, rate),
             f"{worker.rss_mb:.0f}" if worker.rss_mb else "",
@@ -54,10 +59,7 @@ def roster(workers: Sequence[WorkerRecord], dead_s: float, columns: int) -> Rend
         )
         machine = worker.host
     parts: list[RenderableType] = [table]
-    told = [
-        *_notes(workers),
-        *([] if told_apart else [f"all are version {version}" for version in versions]),
-    ]
+    told = [*_notes(workers), *([] if roomy else _versions(workers))]
     if told:
         parts += [Text(), *(Text(line, style="dim") for line in told)]
     return Group(*parts)
@@ -102,6 +104,26 @@ def age(seconds: float) -> str:
 def _short(worker: WorkerRecord) -> str:
     """Its name on its machine: render-0."""
     return worker.name.partition("@")[0]
+
+
+def _machines(workers: Iterable[WorkerRecord]) -> dict[str, str]:
+    """Host -> its name without the domain, where that tells it from the others."""
+    hosts = {worker.host for worker in workers}
+    counts = Counter(host.partition(".")[0] for host in hosts)
+    return {
+        host: host.partition(".")[0] if counts[host.partition(".")[0]] == 1 else host
+        for host in hosts
+    }
+
+
+def _versions(workers: Sequence[WorkerRecord]) -> Iterator[str]:
+    """The version that most have, and who has another."""
+    counts = Counter(worker.version for worker in workers).most_common()
+    for version, number in counts[:1]:
+        yield f"version {version}" + ("" if len(counts) == 1 else f": {number} workers")
+    for version, _ in counts[1:]:
+        names = ", ".join(worker.name for worker in workers if worker.version == version)
+        yield f"version {version}: {names}"
 
 
 def _rate(unit: str, rate: float) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from farm import hours
+
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -150,6 +152,8 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
         text = environ.get("FARM_" + key.upper())
         if text:
             values[key] = _convert("FARM_" + key.upper(), text, hint)
+    if values.get("work_hours"):
+        hours.parse(values["work_hours"])
     values.setdefault("home", home)
     for key, value in values.items():
         if isinstance(value, Path):

@@ -239,4 +239,5 @@ def _foot(view: View) -> RenderableType:
         text.append(f" · {view.failures} failed", style="bold red")
     if view.retried:
         text.append(f" · {view.retried} tried again")
-    return Group(text, Text(f"  {record.reason}", style="red")) if record.reason else text
+    style = "yellow" if record.active else "red"
+    return Group(text, Text(f"  {record.reason}", style=style)) if record.reason else text

@@ -21,10 +21,14 @@ def test_a_variable_wins_over_the_file(tmp_path):
 
 def test_a_child_gets_the_very_same_settings(tmp_path):
     settings = load(
-        {"FARM_HOME": "h", "FARM_KIND_PACKAGES": "a.jobs, b.jobs", "FARM_SAMPLES_ROOT": "~/s"},
+        {
+            "FARM_HOME": "h", "FARM_KIND_PACKAGES": "a.jobs, b.jobs", "FARM_SAMPLES_ROOT": "~/s",
+            "FARM_YIELD_TO_PEOPLE": "yes", "FARM_WORK_HOURS": "20:00-08:00, weekends",
+        },
         cwd=tmp_path,
-    )
+    )  # fmt: skip
 
+    assert settings.yield_to_people is True and settings.yield_to_gpu is False
     assert load(settings.environment(), cwd=Path("/")) == settings
     assert settings.kind_packages == ("a.jobs", "b.jobs")
     assert settings.samples_root == Path.home() / "s"
@@ -35,6 +39,8 @@ def test_a_child_gets_the_very_same_settings(tmp_path):
     [
         ({"FARM_TRIES": "many"}, "FARM_TRIES ('many') must be a int of at least 0"),
         ({"FARM_LEASE_S": "-1"}, "FARM_LEASE_S ('-1') must be a float of at least 0"),
+        ({"FARM_YIELD_TO_GPU": "maybe"}, "FARM_YIELD_TO_GPU ('maybe') must be true or false"),
+        ({"FARM_WORK_HOURS": "20-8"}, "work_hours ('20-8'): spans such as 20:00-08:00"),
         ({"FARM_CONFIG": "no.toml"}, "no.toml: no such file"),
     ],
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
-from farm.records import ItemFailure, JobRecord, WorkerRecord
+from farm.records import PAUSE, ItemFailure, JobRecord, Orders, WorkerRecord
 
 JOB = JobRecord(id="j", kind="count", role="count", job="{}", state="")
 LEASE = {"kind": "count", "lease_s": 0.2, "alone": False}
@@ -195,3 +196,54 @@ def test_a_worker_not_seen_is_not_live(store):
     assert [worker.name for worker in store.workers(5)] == ["w"]
     time.sleep(0.1)
     assert store.workers(0.05) == []
+
+
+def test_a_worker_that_is_gone_for_good_is_forgotten(store):
+    store.beat(WorkerRecord(name="w", role="count", host="h", pid=1, version="0"))
+
+    assert store.forget_workers(60) == []
+    assert store.forget_workers(0) == ["w"]
+    assert store.workers() == []
+
+
+def test_a_worker_of_another_version_claims_nothing_and_its_message_is_waited_for(planned):
+    planned.lock("c", 5, version="2")
+    planned.dispatch("j", 1)
+
+    assert planned.claim("j", "t0", "w1", "x", **LEASE, version="1") == "version"
+    assert planned.window("j") == 1
+    assert planned.claim("j", "t0", "w1", "x", **LEASE, version="2") == "ok"
+
+
+def test_a_worker_that_a_person_holds_claims_nothing(planned):
+    planned.drain("w1")
+
+    assert planned.claim("j", "t0", "w1", "x", **LEASE) == "held"
+    assert planned.resume("w1") and not planned.resume("w1")
+    assert planned.claim("j", "t0", "w1", "x", **LEASE) == "ok"
+
+
+def test_a_beat_is_answered_with_the_controllers_version_and_what_a_person_asked(store):
+    record = WorkerRecord(name="w", role="count", host="h", pid=1, version="0")
+    assert store.beat(record) == Orders()
+
+    store.lock("c", 5, version="2")
+    store.pause("w")
+
+    assert store.beat(record) == Orders(version="2", hold=PAUSE)
+
+
+def test_why_a_worker_is_taken_off_a_kind_is_told(planned):
+    for item in "abc":
+        planned.failed("j", failure(item), kind="count", most=9)
+
+    assert list(planned.off("w1", ["count", "other"])) == ["count"]
+    assert planned.off("w1", ["count"])["count"].startswith("3 items failed here: crash, ")
+
+
+def test_a_record_of_a_later_version_is_read(store):
+    store.beat(WorkerRecord(name="w", role="count", host="h", pid=1, version="9"))
+    text = json.loads(store.client.hget("farm:workers", "w"))
+    store.client.hset("farm:workers", "w", json.dumps({**text, "mood": "sunny"}))
+
+    assert store.workers()[0].version == "9"

@@ -6,6 +6,8 @@ redelivery plays no part and a lost or doubled message costs nothing.
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 from celery import Celery
@@ -65,3 +67,12 @@ def send(app: Celery, role: str, job: str, task: str, name: str | None, **option
     Raises kombu's OperationalError.
     """
     app.send_task(TASK, args=[job, task], queue=role, ignore_result=True, shadow=name, **options)
+
+
+def carried(message: str) -> tuple[str, str] | None:
+    """Job and task of a message as it lies in its queue; None for one that is not the farm's."""
+    try:
+        job, task = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return str(job), str(task)

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import redis
-
-from farm import confine, kinds
+from farm import confine, kinds, scratch
 from farm.address import own_address, redis_url
 from farm.child import Meeting
 from farm.errors import ProgramFailed
@@ -32,7 +30,7 @@ from farm.program import MACHINE, Program
 from farm.records import ItemFailure, JobRecord
 from farm.roles import has_enough, queues
 from farm.settings import Settings
-from farm.store import MOST_STRIKES, Store
+from farm.store import AWAY, MOST_STRIKES, Store
 from farm.task_log import TaskLog
 from farm.version import version
 
@@ -254,6 +252,8 @@ class Attempt:
         self._made: dict[str, int] = {}
         self._began = 0.0
         self._program: Program | None = None
+        self._struck: set[str] = set()
+        """Items that failed here; they count against this worker until it makes them."""
         self.done = False
         """Whether its product is on record: its live log is on its way out."""
 
@@ -331,6 +331,7 @@ class Attempt:
                 self.log.item = item or ""
         except ProgramFailed as death:
             self.log.note(f"{item or 'no item'}: {death}")
+            self._blame_machine()
             failure = self._failed(item or self.name, death.failure_class, death.reason)
             self.runner.drop()
             self._bury_if_final(failure, stop=False)
@@ -380,7 +381,7 @@ class Attempt:
             answer = self.store.renew(
                 self.job, self.name, self.runner.name, self.token, self.settings.lease_s, self._live
             )
-        except redis.ConnectionError as error:
+        except AWAY as error:
             log.warning("no answer from Redis, working on: %s", error)
             answer = "ok"
         self._renewed = time.monotonic()
@@ -407,7 +408,7 @@ class Attempt:
                     gather_s=self.settings.gather_s,
                     regroup_s=self.settings.regroup_s,
                 )
-            except redis.ConnectionError as error:
+            except AWAY as error:
                 log.warning("no answer from Redis, waiting to meet: %s", error)
             else:
                 if isinstance(found, Meeting):
@@ -425,7 +426,7 @@ class Attempt:
     def _stands(self, sizes: list[int]) -> bool:
         try:
             return self.runner.meetings.stands(self.job, self.round, sizes)
-        except redis.ConnectionError as error:
+        except AWAY as error:
             log.warning("no answer from Redis, working on: %s", error)
             return True
 
@@ -452,7 +453,7 @@ class Attempt:
                 )
                 self._renewed = time.monotonic()
                 return answer != "lost"
-            except redis.ConnectionError as error:
+            except AWAY as error:
                 log.warning("no answer from Redis, waiting to commit: %s", error)
         return False
 
@@ -471,6 +472,11 @@ class Attempt:
         listed = listed_failures(done, self.name)
         if listed:
             _patiently(lambda: self.store.list_failures(self.job, listed))
+        made_here = self._struck - {failure.item for failure in listed}
+        if made_here:
+            _patiently(
+                lambda: self.store.pardon(self.kind.name, self.runner.name, self.job, made_here)
+            )
 
     def _final(self) -> list[dict[str, Any]]:
         """The items of this task that were given up, as the child wants them."""
@@ -497,11 +503,13 @@ class Attempt:
             tail=tail[-2000:],
         )
         self.log.add(f"{item} failed as {cls}: {reason}", ERROR)
+        self._struck.add(item)
         return self.store.failed(self.job, failure, kind=self.kind.name, most=self.settings.tries)
 
     def _error(self, event: dict[str, Any]) -> ItemFailure:
         """The child's run() raised: charged to its item, or to the task."""
         self._drain()
+        self._blame_machine()
         failure = self._failed(event["item"] or self.name, event["class"], event["reason"])
         self.runner.drop()
         self._bury_if_final(failure, stop=bool(event["stop"]))
@@ -514,6 +522,15 @@ class Attempt:
                 self._program.receive(0.05)
         except ProgramFailed:
             pass
+
+    def _blame_machine(self) -> None:
+        """A full disk here is no fault of the task's: raises Stopped, and the worker rests."""
+        self.runner.drop()  # with it goes what it had in its temporary folder
+        lacking = scratch.lacking()
+        if lacking:
+            self.runner.gate.lack(lacking)
+            self.log.note(f"handed back: {lacking}")
+            raise Stopped
 
     def _bury_if_final(self, failure: ItemFailure, stop: bool) -> None:
         """A task that failed for no item's sake is given up after its last try."""
@@ -562,7 +579,7 @@ def _patiently(call: Any, patience_s: float = 60.0) -> None:
         try:
             call()
             return
-        except redis.ConnectionError:
+        except AWAY:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)

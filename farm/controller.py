@@ -25,7 +25,7 @@ import redis
 
 from farm import confine, jail, kinds
 from farm.address import redis_url
-from farm.app import make_app, send, shown
+from farm.app import carried, make_app, send, shown
 from farm.attempt import listed_failures, made_units
 from farm.child import die_with_parent, told
 from farm.conductor import Conductor
@@ -36,7 +36,7 @@ from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
 from farm.roles import Slots
 from farm.settings import Settings
-from farm.store import Store, connect
+from farm.store import BULK, Store, connect
 from farm.version import version
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ PLANNERS = 3  # jobs that are planned at once: a train job's look at its data is
 RATE_S = 60.0  # rates are told over the last minute
 PUBLISH_SHARE = 10  # rewriting the index takes at most a tenth of the time
 FORGET_S = 3600.0  # a worker that is gone is shown for so long
+QUEUE_S = 2.0  # the messages of a queue are looked through at most this often
 LOST_LEASES = 8  # a task whose worker vanished this often is given up: it takes machines down
 
 
@@ -59,6 +60,8 @@ class Controller:
         self.lives: dict[str, Life] = {}
         self.sent = 0
         self._tidied = 0.0
+        self._locked = time.monotonic()
+        self._messages: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
         # Looking at what jobs read takes long, many of a pipeline's may begin at once, and those
         # that run want their indexes written meanwhile.
@@ -71,8 +74,7 @@ class Controller:
 
         Raises FarmBusy when another controller is at work.
         """
-        if not self.store.lock(self.holder, LOCK_S, version()):
-            self._take_over()
+        self._keep_lock()
         self.conductor.tick()
         self._tidy()
         records = [record for record in self.store.jobs() if record.active]
@@ -94,6 +96,35 @@ class Controller:
             except Exception as error:  # whatever a kind does wrong is its job's end, not ours
                 self.fail(record.id, error)
         return self.sent > before
+
+    def holds(self) -> bool:
+        """Whether the lock is nobody else's by now; for threads, whose work may outlast it."""
+        return self.store.holder() in (self.holder, "")
+
+    def waiting(self, role: str) -> tuple[float, frozenset[tuple[str, str]]]:
+        """Job and task of every message that waits in a role's queue, and when that was seen."""
+        seen, found = self._messages.get(role, (-QUEUE_S, frozenset()))
+        if time.monotonic() - seen >= QUEUE_S:
+            carries = map(carried, self.store.messages(role))
+            seen, found = time.monotonic(), frozenset(each for each in carries if each)
+            self._messages[role] = seen, found
+        return seen, found
+
+    def _keep_lock(self) -> None:
+        """Be the one controller. Raises FarmBusy when another one is."""
+        before, self._locked = self._locked, time.monotonic()
+        if not self.store.lock(self.holder, LOCK_S, version()):
+            self._forget()
+            self._take_over()
+        elif self._locked - before > LOCK_S:  # stopped for a while: somebody may have been here
+            self._forget()
+
+    def _forget(self) -> None:
+        """What was known may be old: the lock was another's meanwhile. Redis knows the rest."""
+        for life in self.lives.values():
+            life.close()
+        self.lives = {}
+        self.conductor = Conductor(Pipelines(self.store), self.threads)
 
     def _tidy(self) -> None:
         """Once a minute, forget the workers that are gone for good."""
@@ -154,6 +185,7 @@ class Life:
         self._samples: deque[tuple[float, dict[str, int]]] = deque()
         self._grown = 0
         self._rated = 0.0
+        self._missing: tuple[float, set[str]] = (0.0, set())
 
     def tick(self, record: JobRecord, slots: int) -> int:
         """Do what is due, with so many slots; how many this job uses.
@@ -163,7 +195,11 @@ class Life:
         finished = self._slow is not None and self._slow.done()
         if self._slow and finished:
             slow, self._slow = self._slow, None
-            slow.result()
+            try:
+                slow.result()
+            except InterruptedError as error:  # the lock was another's for a moment
+                log.warning("job=%s: %s; again", self.id, error)
+                return 0
         if record.state == SUBMITTED:
             # What has just finished may be the plan, and this record older than that.
             if self._slow is None and not finished:
@@ -197,6 +233,7 @@ class Life:
         started = time.monotonic()
         self.scanned = self.kind.module.scan(self.job)
         self.kind.module.prepare(self.job, self.scanned)
+        self._go_on()
         count = self.store.plan(self.id, self._planned())
         self.dones, self._seen, self._published = {}, 0, -1
         self._samples.clear()
@@ -210,9 +247,9 @@ class Life:
         self,
     ) -> Iterator[tuple[str, bytes, Mapping[str, int], str | None, Mapping[str, int]]]:
         module, again = self.kind.module, self.store.again(self.id)
-        for task in module.plan(self.job, self.scanned):
-            if self._closed.is_set():
-                raise InterruptedError("the job was stopped while it was planned")
+        for number, task in enumerate(module.plan(self.job, self.scanned)):
+            if self._closed.is_set() or number % BULK == 0:
+                self._go_on()
             confine.check(self.settings, self.kind, self.job, task)
             units = module.units(self.job, task)
             done = None if task.name in again else module.done(self.job, task)
@@ -227,6 +264,14 @@ class Life:
                     kinds.canonical(done).decode(),
                     made_units(units, done),
                 )
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Raises InterruptedError once this job is no longer ours to plan."""
+        if self._closed.is_set():
+            raise InterruptedError("the job was stopped while it was planned")
+        if not self.controller.holds():
+            raise InterruptedError("another controller came while the job was planned")
 
     # every tick
 
@@ -255,9 +300,26 @@ class Life:
             log.warning("lease ran out job=%s task=%s times=%d", self.id, name, times)
             if times >= LOST_LEASES:
                 self.store.give_up(self.id, name, f"crash: its worker vanished {times} times")
-        if self.store.queue_length(record.role) == 0:
-            for name in self.store.vanished(self.id, self.settings.vanished_s):
+        lost = self._lost(record)
+        if lost:
+            for name in self.store.vanished(self.id, self.settings.vanished_s, lost):
                 log.warning("message vanished job=%s task=%s", self.id, name)
+
+    def _lost(self, record: JobRecord) -> set[str]:
+        """Tasks sent a while ago that nobody has taken, and whose messages are gone.
+
+        Missing twice: the first time a worker may just be about to claim it.
+        """
+        sent = self.store.queued(self.id, self.settings.vanished_s)
+        if not sent:
+            return set()
+        seen, waiting = self.controller.waiting(record.role)
+        before, missing = self._missing
+        if seen == before:
+            return set()
+        now = {name for name in sent if (self.id, name) not in waiting}
+        self._missing = seen, now
+        return now & missing
 
     def _dispatch(self, record: JobRecord, slots: int) -> int:
         """Keep the window full; how many slots that takes."""
@@ -321,6 +383,9 @@ class Life:
     def _write_index(self, dones: list[Any], complete: bool) -> None:
         started = time.monotonic()
         self.kind.module.publish(self.job, self.scanned, dones, complete)
+        if not self.controller.holds() and self.store.turn(self.id, RUNNING, DONE):
+            # Stopped amid writing, we may just have put an old index in the place of the last one.
+            log.warning("an index came late: written again job=%s", self.id)
         seconds = time.monotonic() - started
         self._published = len(dones)
         self._publish_after = time.monotonic() + max(
@@ -390,6 +455,8 @@ class Life:
         """Write the last index and end the job."""
         dead = sorted(self.store.dead(self.id).items())
         self._write_index(dones, complete=not dead)
+        if not self.controller.holds():
+            return
         if not dead:
             self.store.turn(self.id, DONE, RUNNING)
             return

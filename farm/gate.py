@@ -1,8 +1,8 @@
 """Whether a worker takes tasks now, and if not, why.
 
-Another version than the controller's and `farm workers --drain` let the task in hand end.
-`farm workers --pause`, and whatever the worker yields to (farm.presence), ask for the machine: the
-task ends within `finish_within_s`, or is handed back.
+Another version than the controller's, `farm workers --drain` and a full disk let the task in hand
+end. `farm workers --pause`, and whatever the worker yields to (farm.presence), ask for the
+machine: the task ends within `finish_within_s`, or is handed back.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ class Gate:
         """Why the controller gives it nothing."""
         self._orders = Orders()
         self._yields = ""
+        self._lacks = ""
         self._wanted_at: float | None = None
 
     @property
     def paused(self) -> str:
         """Why it rests; "" when it does not."""
-        return BY_HAND.get(self._orders.hold, self._yields)
+        return BY_HAND.get(self._orders.hold, self._yields or self._lacks)
 
     @property
     def closed(self) -> str:
@@ -47,6 +48,10 @@ class Gate:
         """Who or what has the machine now; "" when nobody does."""
         self._yields = reason
         self._mind()
+
+    def lack(self, what: str) -> None:
+        """What the machine has too little of for another task; "" when it has all."""
+        self._lacks = what
 
     def must_drop(self, left_s: float | None) -> bool:
         """Whether the task in hand is to be handed back, which needs so many seconds more."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 1_000_000_000  # containers often have 64 MB there, which two large pictures fill
+LEAST_BYTES = 16_000_000  # with less, whatever a child does fails for want of room
 NAME = re.compile(r"shapefarm-(\d+)-\w+")
 
 
@@ -39,6 +40,13 @@ class Scratch:
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
+
+
+def lacking() -> str:
+    """What this machine lacks to work: room for temporary files; "" when it has that."""
+    folder = _folder()
+    free = shutil.disk_usage(folder).free
+    return "" if free >= LEAST_BYTES else f"{free / 1e6:.0f} MB free in {folder}"
 
 
 def sweep() -> None:

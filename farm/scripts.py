@@ -138,14 +138,18 @@ return redis.call('HINCRBY', KEYS[5], ARGV[1], 1)
 """
 )
 
-# KEYS queued todo counts / ARGV age_s -> names put back
+# KEYS queued todo counts / ARGV age_s name ... -> names put back
 VANISHED = (
     NOW
     + """
-local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
-for _, name in ipairs(names) do
-  redis.call('ZREM', KEYS[1], name)
-  redis.call('LPUSH', KEYS[2], name)
+local names = {}
+for i = 2, #ARGV do
+  local sent = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if sent and tonumber(sent) <= now - ARGV[1] then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('LPUSH', KEYS[2], ARGV[i])
+    names[#names + 1] = ARGV[i]
+  end
 end
 if #names > 0 then redis.call('HINCRBY', KEYS[3], 'messages lost', #names) end
 return names

@@ -81,6 +81,8 @@ PARTS = (
     "here",
     "later",
 )
+AWAY = (redis.ConnectionError, redis.TimeoutError)
+"""What a Redis that does not answer raises."""
 BULK = 1000  # commands per round trip when a plan is recorded
 LOG_S = 86_400  # a live log stays for so long after its last line
 MOST_LOGS = 1000  # live logs of one job
@@ -101,7 +103,7 @@ def connect(url: str, patience_s: float = 10.0) -> redis.Redis:
         socket_timeout=20.0,
         socket_connect_timeout=5.0,
         retry=Retry(backoff, 4 + int(patience_s)),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        retry_on_error=[*AWAY],
     )
 
 
@@ -350,9 +352,16 @@ class Store:
         keys = [*_keys(job, "leases", "leased", "live", "todo", "expired"), COUNTS]
         return int(self._expire(keys=keys, args=[task]))
 
-    def vanished(self, job: str, age_s: float) -> list[str]:
-        """Put back the tasks whose messages are this old: their names."""
-        return list(self._vanished(keys=[*_keys(job, "queued", "todo"), COUNTS], args=[age_s]))
+    def queued(self, job: str, age_s: float) -> list[str]:
+        """Tasks whose messages were sent at least so many seconds ago and that nobody has taken."""
+        seconds, micros = self.client.time()
+        latest = seconds + micros / 1e6 - age_s
+        return list(self.client.zrangebyscore(_key(job, "queued"), "-inf", latest))
+
+    def vanished(self, job: str, age_s: float, names: Iterable[str]) -> list[str]:
+        """Put back these tasks, where their messages are still that old: their names."""
+        keys = [*_keys(job, "queued", "todo"), COUNTS]
+        return list(self._vanished(keys=keys, args=[age_s, *names]))
 
     def window(self, job: str) -> int:
         """Tasks queued or leased."""
@@ -396,6 +405,12 @@ class Store:
             for worker in self.client.hkeys(WORKERS):
                 self.client.srem(_strikes(kind, worker), mark)
         return failure
+
+    def pardon(self, kind: str, worker: str, job: str, items: Iterable[str]) -> None:
+        """Take back what a worker was charged with: it has made these items after all."""
+        marks = [f"{job} {item}" for item in items]
+        if marks:
+            self.client.srem(_strikes(kind, worker), *marks)
 
     def final(self, failure: ItemFailure, most: int) -> bool:
         return failure.cls == "bad_input" or failure.tries >= most
@@ -611,6 +626,10 @@ class Store:
     def unlock(self, holder: str) -> None:
         if self.holder() == holder:
             self.client.delete(LOCK)
+
+    def messages(self, queue: str) -> list[str]:
+        """The messages that wait in one of Celery's queues, as kombu writes them."""
+        return list(self.client.lrange(queue, 0, -1))
 
     def queue_length(self, queue: str) -> int:
         """Messages that wait in one of Celery's queues."""

@@ -8,6 +8,7 @@ sends nothing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from typing import IO
 import redis
 
 from farm.log_line import INFO, LogLine, level_of
+
+log = logging.getLogger(__name__)
 
 LOG_BYTES = 4_000_000  # of one task: a child that chatters for days must not fill the disk
 LIVE_LINES, LIVE_BYTES = 200, 32_000  # of one task in Redis
@@ -36,9 +39,14 @@ class TaskLog:
         self.path, self.worker = path, worker
         self.item = ""
         """What the task is at; goes with every line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = path.open("ab")
-        self._full = self._file.tell() >= LOG_BYTES
+        self._file: IO[bytes] | None = None
+        self._full = self._closed = False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+            self._full = self._file.tell() >= LOG_BYTES
+        except OSError as error:
+            self._give_up(error)
         self._send = send
         self._pending: deque[LogLine] = deque()
         self._left_out = 0
@@ -50,7 +58,7 @@ class TaskLog:
 
     def add(self, text: str, level: str | None = None) -> None:
         """One line; without a level its words tell it. What comes after the end is nobody's."""
-        if self._file.closed:
+        if self._closed:
             return
         line = self._line(text, level or level_of(text))
         self._keep(line)
@@ -83,17 +91,27 @@ class TaskLog:
         if tell:
             self.flush(at_once=True)
         self._pending.clear()
-        self._file.close()
+        self._closed = True
+        if self._file:
+            self._file.close()
 
     def _keep(self, line: LogLine) -> None:
-        if self._full:
+        if self._full or not self._file:
             return
-        self._file.write(line.as_json().encode() + b"\n")
-        if self._file.tell() >= LOG_BYTES:
-            self._full = True
-            last = self._line("the log is full: no more of this task is kept here", INFO)
-            self._file.write(last.as_json().encode() + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(line.as_json().encode() + b"\n")
+            if self._file.tell() >= LOG_BYTES:
+                self._full = True
+                last = self._line("the log is full: no more of this task is kept here", INFO)
+                self._file.write(last.as_json().encode() + b"\n")
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """A full disk here costs the task its log, and not its work."""
+        if not self._full:
+            log.warning("%s is not kept: %s", self.path, error.strerror or error)
+        self._full = True
 
     def _due(self, now: float) -> list[LogLine]:
         """The newest lines that may go, and one that tells of those that may not."""

@@ -190,6 +190,7 @@ class Heart(threading.Thread):
     def run(self) -> None:
         while True:
             try:
+                self.runner.gate.lack(scratch.lacking())
                 self.runner.gate.order(self.store.beat(self.record()))
                 self._obey()
                 self.tell()

@@ -40,6 +40,17 @@ def test_a_drained_worker_finishes_its_task_and_a_paused_one_hands_it_back():
     assert paused.must_drop(None)
 
 
+def test_a_full_disk_keeps_the_task_in_hand_and_takes_no_other():
+    worker = gate()
+
+    worker.lack("3 MB free in /tmp")
+
+    assert worker.paused == worker.closed == "3 MB free in /tmp"
+    assert not worker.must_drop(None)
+    worker.lack("")
+    assert not worker.closed
+
+
 def test_a_task_that_ends_within_the_time_is_finished_and_a_longer_one_handed_back():
     worker = gate(finish_within_s=5.0)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -137,6 +138,20 @@ def test_a_child_that_chatters_for_days_does_not_fill_the_disk(log, monkeypatch)
 
     assert log.path.stat().st_size < 11_000
     assert texts(log.path)[-1] == "the log is full: no more of this task is kept here"
+
+
+def test_a_full_disk_costs_a_task_its_log_and_not_its_work(sink, caplog):
+    log = TaskLog(Path("/dev/full"), "w1", sink)
+
+    log.add("what is said")
+    log.add("and said again")
+    log.flush(at_once=True)
+    log.close()
+
+    assert [record.message for record in caplog.records] == [
+        "/dev/full is not kept: No space left on device"
+    ]
+    assert [json.loads(line)["line"] for line in sink] == ["what is said", "and said again"]
 
 
 def test_a_line_costs_less_than_a_fifth_of_a_millisecond(store, tmp_path):

@@ -146,9 +146,10 @@ def test_what_a_worker_held_before_it_was_started_anew_is_handed_back(planned):
 def test_a_message_that_vanished_is_put_back(planned):
     planned.dispatch("j", 2)
 
-    assert planned.vanished("j", 5.0) == []
-    assert planned.vanished("j", 0.0) == ["t0", "t1"]
-    assert planned.view("j").tasks["waiting"] == 5
+    assert planned.queued("j", 5.0) == planned.vanished("j", 5.0, ["t0"]) == []
+    assert planned.queued("j", 0.0) == ["t0", "t1"]
+    assert planned.vanished("j", 0.0, ["t1", "t4"]) == ["t1"]
+    assert planned.view("j").tasks["waiting"] == 4
 
 
 def test_bad_input_is_final_at_once_and_a_crash_at_the_third_try(planned):
@@ -160,6 +161,16 @@ def test_bad_input_is_final_at_once_and_a_crash_at_the_third_try(planned):
     planned.failed("j", failure("b"), kind="count", most=3)
 
     assert {f.item: f.tries for f in planned.failures_of("j", "t0")} == {"a": 1, "b": 3}
+
+
+def test_an_item_made_after_all_counts_against_no_worker(planned):
+    for item in ("a", "b", "c"):
+        planned.failed("j", failure(item), kind="count", most=9)
+    assert planned.strikes("count", "w1") == 3
+
+    planned.pardon("count", "w1", "j", ["a", "b"])
+
+    assert planned.strikes("count", "w1") == 1
 
 
 def test_three_distinct_items_take_a_worker_off_a_kind(planned):

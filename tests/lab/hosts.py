@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -117,11 +117,8 @@ class Host:
 
     def boot(self) -> None:
         """Start it: a network, a name, an sshd that answers."""
-        self._init = subprocess.Popen(
-            ["unshare", "--fork", "--pid", "--kill-child=KILL", "--mount-proc", "--uts", "--mount",
-             "--net", "--propagation", "private", "sh", "-ec", self._first()],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        with (self.lab.root / f"{self.name}.boot").open("a") as log:
+            self._init = self._unshare(log)
         assert self._init.stdout and self._init.stdin
         if not self._init.stdout.readline():
             raise RuntimeError(f"{self.name} did not start: {self._init.wait()}")
@@ -262,6 +259,13 @@ class Host:
             if "sshd" in process.name():
                 process.kill()
         self._start_sshd()
+
+    def _unshare(self, log: TextIO) -> subprocess.Popen[str]:
+        """Its first process, in namespaces of its own."""
+        words = ["unshare", "--fork", "--pid", "--kill-child=KILL", "--mount-proc", "--uts"]
+        words += ["--mount", "--net", "--propagation", "private", "sh", "-ec", self._first()]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=log, text=True)
 
     def _first(self) -> str:
         """What its first process does: names, folders of its own in memory, and to be there."""

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check test format docs pins
+.PHONY: help check test format docs pins secrets images up
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 14
@@ -22,3 +22,12 @@ docs:  ## docs/cli.md from the commands' own help
 
 pins:  ## the newest versions of everything, as exact pins in pyproject.toml
 	uv run --no-project python -m deploy.pins
+
+secrets:  ## passwords for docker/compose.yaml, once
+	uv run --no-project python -m deploy.compose
+
+images:  ## the farm's images
+	docker compose --file docker/compose.yaml --profile gpu build
+
+up: secrets  ## a farm in containers
+	docker compose --file docker/compose.yaml up --build

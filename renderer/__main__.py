@@ -11,9 +11,11 @@ import sys
 
 
 def main() -> int:
+    from renderer.machine import threads
+
     # numpy's OpenBLAS starts a thread per core, and idle ones spin: on 2 cores a view cost 65
     # CPU-ms besides path tracing, and 39 this way.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("FARM_THREADS", "1"))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads() or 1))
     if sys.argv[1:] == ["doctor"]:
         return doctor()
     if sys.argv[1:]:

@@ -55,6 +55,5 @@ def host() -> str:
 
 
 def threads() -> int | None:
-    """Render threads of this process, as whoever started it decided."""
-    value = os.environ.get("FARM_THREADS")
-    return int(value) if value else None
+    """Render threads of this process, as whoever started it decided; None: as many as it likes."""
+    return int(os.environ.get("FARM_THREADS") or 0) or None

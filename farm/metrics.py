@@ -20,6 +20,8 @@ import redis
 from prometheus_client import Metric, exposition
 
 from farm.records import Census, JobRecord, View, WorkerRecord
+from farm.roles import ROLES, queues
+from farm.roster import state_of
 from farm.settings import Settings
 from farm.store import Store
 
@@ -47,7 +49,7 @@ FAMILIES = {
     ),
     "farm_jobs": Family("gauge", ("state",), "Jobs on record"),
     "farm_tasks": Family("gauge", ("state",), "Tasks of the jobs at work"),
-    "farm_queue_messages": Family("gauge", ("role",), "Messages that wait for a worker"),
+    "farm_queue_messages": Family("gauge", ("queue",), "Messages that wait for a worker"),
     "farm_units_total": Family("counter", ("unit",), "Images, shapes or steps made and committed"),
     "farm_tasks_done_total": Family("counter", (), "Tasks committed"),
     "farm_failures_total": Family("counter", ("class",), "Tries of an item that failed"),
@@ -74,6 +76,9 @@ FAMILIES = {
         "gauge", (*WORKER, "unit"), "What a worker makes, over the last half minute"
     ),
     "farm_worker_tasks_total": Family("counter", WORKER, "Tasks of a worker since it started"),
+    "farm_worker_kinds_off": Family(
+        "gauge", WORKER, "Kinds of jobs that a worker is taken off, for its failures"
+    ),
     "farm_worker_memory_bytes": Family("gauge", WORKER, "Memory of a worker's child program"),
     "farm_worker_last_seen_timestamp_seconds": Family("gauge", WORKER, "When a worker last spoke"),
     "farm_storage_free_bytes": Family("gauge", ("root",), "Room for more on a storage root"),
@@ -142,10 +147,11 @@ class Metrics:
         records = self.store.jobs()
         shown = [record for record in records if record.active or now - record.changed < SHOWN_S]
         workers = self.store.workers(GONE_S)
-        roles = {"render", "train"} | {record.role for record in records}
+        waiting = {queue for role in ROLES for queue in queues(role)}
+        waiting |= {record.role for record in records}
         return Seen(
             now=now,
-            census=self.store.census(sorted(roles | {worker.role for worker in workers})),
+            census=self.store.census(sorted(waiting)),
             jobs=Counter(record.state for record in records),
             views=tuple(self.store.views([record.id for record in shown])),
             workers=tuple(workers),
@@ -186,8 +192,8 @@ def families(seen: Seen, dead_s: float) -> Iterator[Metric]:
         tell("farm_controller_last_tick_timestamp_seconds", seen.census.ticked)
     for state, number in sorted(seen.jobs.items()):
         tell("farm_jobs", number, state)
-    for role, number in sorted(seen.census.queues.items()):
-        tell("farm_queue_messages", number, role)
+    for queue, number in sorted(seen.census.queues.items()):
+        tell("farm_queue_messages", number, queue)
     _counts(seen.census.counts, tell)
     tasks: Counter[str] = Counter()
     for view in seen.views:
@@ -209,16 +215,6 @@ def families(seen: Seen, dead_s: float) -> Iterator[Metric]:
         for labels, value in found:
             metric.add_sample(name, dict(zip(family.labels, labels, strict=True)), value)
         yield metric
-
-
-def state_of(worker: WorkerRecord, dead_s: float) -> str:
-    """What a worker is: gone, refused, paused, off (a kind), working or idle."""
-    if worker.age_s > dead_s:
-        return "gone"
-    for state in ("refused", "paused", "off"):
-        if getattr(worker, state, ""):
-            return state
-    return "working" if worker.job else "idle"
 
 
 Tell = Callable[..., None]
@@ -252,13 +248,14 @@ def _job(view: View, tell: Tell) -> None:
 
 
 def _worker(worker: WorkerRecord, now: float, tell: Tell) -> None:
-    names = (worker.name, worker.host, getattr(worker, "gpu", "") or worker.device)
+    names = (worker.name, worker.host, worker.gpu)
     tell("farm_worker_info", 1, *names, worker.role, worker.version)
     for unit, number in worker.made.items():
         tell("farm_worker_units_total", number, *names, unit)
     for unit, rate in worker.rates.items():
         tell("farm_worker_units_per_second", rate, *names, unit)
     tell("farm_worker_tasks_total", worker.tasks, *names)
+    tell("farm_worker_kinds_off", len(worker.off), *names)
     tell("farm_worker_memory_bytes", worker.rss_mb * 1e6, *names)
     tell("farm_worker_last_seen_timestamp_seconds", now - worker.age_s, *names)
 

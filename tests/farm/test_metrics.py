@@ -15,7 +15,7 @@ pytest.importorskip("prometheus_client", reason="the extra `monitor` is not inst
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from farm.metrics import FAMILIES, Disk, Metrics, Seen, families, roots, state_of
+from farm.metrics import FAMILIES, Disk, Metrics, Seen, families, roots
 from farm.records import Census, ItemFailure, JobRecord, WorkerRecord
 from farm.settings import Settings
 from farm.store import Store, connect
@@ -28,8 +28,9 @@ WORKER = WorkerRecord(
     host="gpu3",
     pid=1,
     version="0.1.0",
-    device="0",
+    gpu="L4",
     job="j",
+    task="t",
     made={"images": 12},
     rates={"images": 2.5},
     tasks=3,
@@ -144,11 +145,16 @@ def test_leases_that_run_out_and_messages_that_vanish_are_counted(store, told):
     assert told()["farm_messages_lost_total"] == {"": 2}
 
 
-def test_queues_are_told_by_role(store, told):
+def test_queues_are_told_by_name(store, told):
     running(store)
     store.client.rpush("count", "a", "b")
 
-    assert told()["farm_queue_messages"] == {"role=count": 2, "role=render": 0, "role=train": 0}
+    assert told()["farm_queue_messages"] == {
+        "queue=count": 2,
+        "queue=cpu": 0,
+        "queue=render": 0,
+        "queue=train": 0,
+    }
 
 
 def test_a_controller_tells_when_it_last_looked(store, told):
@@ -169,19 +175,28 @@ def test_a_worker_tells_what_it_makes_on_which_card(store, told):
 
     seen = told()
 
-    who = "gpu=0,host=gpu3"
+    who = "gpu=L4,host=gpu3"
     assert seen["farm_worker_units_per_second"] == {f"{who},unit=images,worker={WORKER.name}": 2.5}
     assert seen["farm_worker_units_total"] == {f"{who},unit=images,worker={WORKER.name}": 12}
     assert seen["farm_worker_memory_bytes"] == {f"{who},worker={WORKER.name}": 1e8}
-    assert seen["farm_workers"] == {"role=render,state=working": 1}
+    assert seen["farm_workers"] == {"role=render,state=works": 1}
 
 
 @pytest.mark.parametrize(
     ("facts", "state"),
-    [({}, "working"), ({"job": ""}, "idle"), ({"age_s": 11}, "gone")],
+    [
+        ({}, "waits"),
+        ({"paused": "somebody is at the keyboard"}, "paused"),
+        ({"refused": "version 0.1.0, and the controller's is 0.2.0"}, "refused"),
+    ],
 )
-def test_a_worker_is_in_one_state(facts, state):
-    assert state_of(dataclasses.replace(WORKER, **facts), dead_s=10) == state
+def test_workers_are_counted_by_what_they_are(store, told, facts, state):
+    store.beat(dataclasses.replace(WORKER, job="", task="", off={"render": "3 failed"}, **facts))
+
+    seen = told()
+
+    assert seen["farm_workers"] == {f"role=render,state={state}": 1}
+    assert list(seen["farm_worker_kinds_off"].values()) == [1]
 
 
 def test_storage_tells_its_room(told, tmp_path):

@@ -23,7 +23,7 @@ from typing import Any
 import redis
 
 from farm import broker, machine, scratch, wheel
-from farm.address import celery_url, redis_url
+from farm.address import redis_url
 from farm.errors import BrokerFailed, OtherRoots
 from farm.kept import Kept
 from farm.pipelines import Pipelines
@@ -244,7 +244,7 @@ class Supervisor:
                     {key: value for key, value in slot.environment.items() if not chosen.get(key)}
                 )
         if stay and importlib.util.find_spec("flower"):
-            wanted["flower"] = self._flower()
+            wanted["monitor"] = self._farm("monitor")
         for name, kept in wanted.items():
             self.others.setdefault(name, kept)
         surplus = [
@@ -259,6 +259,7 @@ class Supervisor:
         code = {
             "controller": "from farm import controller as part",
             "worker": "from farm import worker as part",
+            "monitor": "from farm.web import monitor as part",
         }[words[0]]
         call = (
             f"{code}; from farm.settings import load; import sys; "
@@ -266,28 +267,6 @@ class Supervisor:
         )
         return Kept(
             "-".join(words), [sys.executable, "-c", call], environment=self.settings.environment()
-        )
-
-    def _flower(self) -> Kept:
-        """Flower on this machine only, and only to look at."""
-        state = self.settings.home / "flower"
-        return Kept(
-            "flower",
-            [
-                sys.executable,
-                "-m",
-                "celery",
-                "--broker",
-                celery_url(self.settings),
-                "flower",
-                "--address=127.0.0.1",
-                f"--port={self.settings.flower_port}",
-                "--purge_offline_workers=60",
-                "--max_tasks=20000",
-                "--logging=warning",
-                f"--db={state}",
-                "--read-only",
-            ],
         )
 
     def _end(self) -> None:

@@ -87,7 +87,7 @@ class Settings:
     recycle_mb: int = 1500
     """A child that has grown past this is replaced before its next task."""
     flower_port: int = 5555
-    """Where `farm up` serves Flower, on 127.0.0.1."""
+    """Where `farm monitor` and `farm up` serve Flower, on 127.0.0.1."""
     dashboard_port: int = 5556
     """Where `farm dashboard` listens, on 127.0.0.1."""
     web_password_file: Path | None = None

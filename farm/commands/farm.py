@@ -45,7 +45,8 @@ class Up:
             + typed("`farm down` stops it")
         )
         if importlib.util.find_spec("flower"):
-            print(f"Flower: http://127.0.0.1:{settings.flower_port}")
+            secret = settings.web_password_file or settings.home / "web" / "password"
+            print(f"Flower: http://127.0.0.1:{settings.flower_port}; its password: cat {secret}")
         else:
             print("Flower, to look at it in a browser: `uv run --extra monitor farm up`")
         return 0

@@ -17,6 +17,7 @@ from typing import Any
 
 import tornado.httpserver
 import tornado.netutil
+import tornado.routing
 import tornado.web
 
 from farm.web.login import LOOPBACK, Guard, Login, Logout, Missing, Static
@@ -119,7 +120,7 @@ def application(
     )
 
 
-def listen(app: tornado.web.Application, place: Place) -> tuple[tornado.httpserver.HTTPServer, str]:
+def listen(app: tornado.routing.Router, place: Place) -> tuple[tornado.httpserver.HTTPServer, str]:
     """Begin to answer, in the loop that runs; the server and its address.
 
     Raises ValueError where the port is taken or the certificate is none.
@@ -145,12 +146,12 @@ def listen(app: tornado.web.Application, place: Place) -> tuple[tornado.httpserv
     return server, f"{'https' if tls else 'http'}://{host}:{sockets[0].getsockname()[1]}/"
 
 
-def serve(app: tornado.web.Application, place: Place, started: Callable[[str], None]) -> int:
+def serve(app: tornado.routing.Router, place: Place, started: Callable[[str], None]) -> int:
     """Answer until SIGTERM (returns 0) or Ctrl-C (130); `started` is told the address."""
     return asyncio.run(_serve(app, place, started))
 
 
-async def _serve(app: tornado.web.Application, place: Place, started: Callable[[str], None]) -> int:
+async def _serve(app: tornado.routing.Router, place: Place, started: Callable[[str], None]) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
 

@@ -131,3 +131,9 @@ def browse() -> Callable[..., contextlib.AbstractContextManager[Browser]]:
             yield Browser(port)
 
     return open_
+
+
+@pytest.fixture(scope="session")
+def browser_at() -> Callable[[int], Browser]:
+    """A browser at a port of this machine."""
+    return Browser

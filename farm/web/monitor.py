@@ -45,7 +45,7 @@ from farm.web.password import Secrets
 from farm.web.server import Place, application, serve
 
 PREFIX = "/flower"
-MOST_TASKS = 20_000  # about 60 MB; what is older, `farm status` and the dashboard still tell
+MOST_TASKS = 20_000  # about 110 MB; what is older, `farm status` and the dashboard still tell
 OFFLINE_S = 60
 COLUMNS = "name,args,state,result,worker,received,runtime,uuid"
 ARGUMENTS = re.compile(r"""[(\[]'(\w+)', '([^']*)'[)\]]""")
@@ -151,7 +151,7 @@ def embedded(settings: Settings) -> Flower:
             "ssl_cert_reqs": ssl.CERT_REQUIRED,
             "ssl_ca_certs": str(settings.broker_ca_file),
         }
-    return Flower(
+    made = Flower(
         capp=app,
         options=default_options,
         io_loop=tornado.ioloop.IOLoop.current(),
@@ -162,6 +162,20 @@ def embedded(settings: Settings) -> Flower:
             "login_url": "/login",
         },
     )
+    made.events.state.metrics = Uncounted()
+    return made
+
+
+class Uncounted:
+    """In the place of Flower's own metrics, which keep a histogram for every name at every worker
+    for ever; the farm's are at /metrics."""
+
+    def observe_task(self, worker: str, event: Any, task: Any) -> None: ...
+
+    def observe_worker(self, worker: str, event: Any) -> None: ...
+
+    def remove_workers(self, worker_names: Any) -> int:
+        return 0
 
 
 def teller() -> Callable[[Any], Any]:

@@ -15,8 +15,8 @@ from deploy.remote import Remote
 from deploy.survey import Survey
 
 CLOCK_S = 2.0  # leases run out by the clocks of several machines
-BASE_MB, EXTRA_MB = 700, {"render": 1300, "train": 7000}
-"""Room that one version takes, and each extra; torch brings CUDA along."""
+BASE_MB, EXTRA_MB = 400, {"render": 1000, "train": 5500}
+"""Room that one version takes (272 on disk, on Linux), and each extra: Blender; torch and CUDA."""
 
 Tokens = Mapping[str, frozenset[str]]
 """Folder -> the tokens in it."""

@@ -14,6 +14,7 @@ from deploy.remote import Remote
 
 MOST = 64  # connections at a time
 JOIN_S = 0.1
+DONE, FAILED = "done", "failed"  # the last step of a host
 
 Say = Callable[[str], None]
 """Tells people what a host is at."""
@@ -84,7 +85,8 @@ def each(lab: Lab, hosts: Sequence[Host], work: Work, show: Show) -> list[Outcom
                 broken.append(error)
                 return
             found[host.name] = outcome
-            show.step(host.name, str(outcome.problems[0]) if outcome.problems else "done")
+            wrong = ", ".join(sorted({problem.about for problem in outcome.problems}))
+            show.step(host.name, f"{FAILED}: {wrong}" if wrong else DONE)
 
     # Daemons: Ctrl-C ends this program, and what the hosts still do ends within its own time.
     threads = [threading.Thread(target=one, args=(host,), daemon=True) for host in hosts]

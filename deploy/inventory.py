@@ -206,10 +206,9 @@ class Lab:
 
 
 def user_of(role: str) -> str:
-    """By which name a role speaks to Redis."""
-    if role == "controller":
-        return "controller"
-    return "monitor" if role in SERVERS else "worker"
+    """By which name a role speaks to Redis; a dashboard pauses and cancels for who logs in."""
+    servers = {"controller": "controller", "monitor": "monitor", "dashboard": "submit"}
+    return servers.get(role, "worker")
 
 
 def read(path: Path) -> Lab:

@@ -47,7 +47,7 @@ def survey(asked: dict[str, Any]) -> dict[str, Any]:
         "hostname": socket.gethostname(),
         "python": ".".join(map(str, sys.version_info[:3])),
         "uv": uv,
-        "pip": _says([sys.executable, "-m", "pip", "--version"])[0] == 0,
+        "pip": not uv and _says([sys.executable, "-m", "pip", "--version"])[0] == 0,
         "wanted_python": _python(uv, asked["python"]),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1000000,

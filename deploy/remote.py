@@ -91,7 +91,7 @@ class Remote:
             )  # fmt: skip
         said = Said(result.exited, result.stdout, result.stderr)
         if check and said.code:
-            raise HostFailed(*_explained(said, timeout_s))
+            raise HostFailed(*explained(said, timeout_s))
         return said
 
     def feed(self, command: str, text: str, *, timeout_s: int = 60) -> Said:
@@ -210,7 +210,7 @@ def _scan(place: str, known_hosts: Path) -> str:
     return f"ssh-keyscan {place} >> {known_hosts}"
 
 
-def _explained(said: Said, timeout_s: int) -> tuple[str, str]:
+def explained(said: Said, timeout_s: int) -> tuple[str, str]:
     """A failed command's last words, and what to do."""
     text = said.error + said.out
     if said.code == 124:

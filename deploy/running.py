@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -167,7 +167,8 @@ def status(lab: Lab, hosts: tuple[Host, ...], show: Show) -> list[Outcome]:
             "keeping": machine.keeping.name,
             "free_mb": machine.found.free_mb,
         }
-        return Outcome(host.name, facts, tuple(troubles(names, states, workers, host.name)))
+        problems = (*troubles(names, states, workers, host.name), *refused(workers))
+        return Outcome(host.name, facts, problems)
 
     return each(lab, hosts, one, show)
 
@@ -185,6 +186,14 @@ def troubles(
             yield Problem("units", f"{name} does not run{often}", logs)
         elif _is_worker(name) and name not in seen:
             yield Problem("workers", f"{name} runs, and Redis has not seen it", logs)
+
+
+def refused(workers: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Workers that the controller gives nothing, by the names of their units."""
+    for name, worker in workers.items():
+        if worker.get("refused"):
+            remedy = "push one version to all hosts and restart them"
+            yield Problem("workers", f"{name} {worker['refused']}: it gets no tasks", remedy)
 
 
 def _start(machine: Machine, say: Say) -> Outcome:

@@ -37,6 +37,7 @@ class Survey:
     python: str
     uv: str
     pip: bool
+    """Whether it could bring uv; only asked where there is none."""
     wanted_python: str
     cores: int
     memory_mb: int

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from deploy.fleet import Outcome
+from deploy.fleet import DONE, FAILED, Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDE = 160
+NARROW = ("", "host", "disk", "Python", "uv", "clock", "Redis")  # on one line, always
 
 Row = Callable[[Outcome], Mapping[str, str]]
 """Column -> text, of a host that answered."""
@@ -67,7 +68,7 @@ class Table:
         grid = Grid.grid(padding=(0, 2))
         now = time.monotonic()
         for host, (what, since) in self._steps.items():
-            waits = f"{now - since:.0f} s" if what not in ("done", "waiting") else ""
+            waits = "" if what.startswith((DONE, FAILED)) else f"{now - since:.0f} s"
             grid.add_row(host, what, f"[dim]{waits}[/]")
         return grid
 
@@ -89,7 +90,7 @@ def picture(outcomes: Sequence[Outcome], row: Row) -> RenderableType:
     columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for name in ("", "host", *columns):
-        grid.add_column(name, no_wrap=name in ("", "host"), overflow="fold")
+        grid.add_column(name, no_wrap=name in NARROW, overflow="fold")
     for outcome in outcomes:
         wrong = {problem.about for problem in outcome.problems}
         cells = rows.get(outcome.host)
@@ -148,17 +149,17 @@ def _cell(text: str, wrong: bool) -> Any:
 def checked(outcome: Outcome) -> dict[str, str]:
     found = outcome.facts
     gpus = [gpu["name"] for gpu in found["gpus"]]
-    kinds = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    kinds = [f"{gpus.count(name)} x {name.removeprefix('NVIDIA ')}" for name in dict.fromkeys(gpus)]
     drivers = sorted({f"driver {gpu['driver']}" for gpu in found["gpus"]})
     folders = len(found["roots"])
     return {
         "disk": f"{found['free_mb'] / 1000:,.0f} GB free",
-        "Python": found["python"],
-        "uv": "yes" if found["uv"] else "push fetches it" if found["pip"] else "",
+        "Python": "yes" if found["wanted_python"] else "fetched",
+        "uv": "yes" if found["uv"] else "fetched",
         "GPU": ", ".join([*kinds, *drivers]) or "none",
         "clock": f"{found['clock_ahead_s']:+.2f} s",
         "storage": f"{folders} folder{'' if folders == 1 else 's'}",
-        "Redis": ", ".join(found["redis"]),
+        "Redis": "" if any(found["redis"].values()) else "yes",
         "keeping": "systemd" if found["systemd"] else "processes",
     }
 
@@ -188,12 +189,14 @@ def stopped(outcome: Outcome) -> dict[str, str]:
 
 def stands(outcome: Outcome) -> dict[str, str]:
     workers = outcome.facts["workers"].values()
-    busy = [worker["task"] for worker in workers if worker["task"]]
+    busy = sum(bool(worker["task"]) for worker in workers)
+    resting = sum(bool(worker.get("paused")) for worker in workers)
+    counts = (f"{len(workers)} seen", f"{busy} at work", f"{resting} rest")
     return {
         "version": outcome.facts["version"],
         "runs": ", ".join(sorted({worker["version"] for worker in workers})),
         "units": _up(outcome.facts["units"]),
-        "workers": f"{len(workers)} seen, {len(busy)} at work" if workers else "",
+        "workers": ", ".join(part for part in counts if part[0] != "0"),
         "disk": f"{outcome.facts['free_mb'] / 1000:,.0f} GB free",
         "keeping": outcome.facts["keeping"],
     }

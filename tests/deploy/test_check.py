@@ -24,7 +24,7 @@ def test_a_machine_that_has_all_lacks_nothing() -> None:
 @pytest.mark.parametrize(
     ("facts", "about", "words"),
     [
-        ({"free_mb": 3}, "disk", "3 MB free, a version takes 2,"),
+        ({"free_mb": 3}, "disk", "3 MB free, a version takes 1,400"),
         ({"writable": False}, "disk", "~/shapefarm cannot be written; choose another root"),
         ({"uv": "", "pip": False}, "uv", "neither uv nor pip is there; install uv there"),
         ({"gpu_trouble": "couldn't communicate"}, "GPU", "couldn't communicate; mend or load"),

@@ -1,7 +1,8 @@
 """A room of machines from nothing to running workers, upgraded with a job running, rolled back.
 
 Real sshd, real uv, real Redis, real workers. One machine refuses the key, one has a full disk;
-both are mended before the upgrade. The tests go through the day in their order.
+both are mended before the upgrade. One has a systemd for its users, where that can be; the others
+have none. The tests go through the day in their order.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from deploy import check, inventory, logs, push, release, running
 from deploy.fleet import Outcome, Silent
 from deploy.inventory import Lab as Inventory
 from deploy.release import Release
+from farm.store import Store, connect
+from tests.deploy.user_systemd import user_systemd
 from tests.deploy.wheels import changed
 from tests.lab.hosts import Host, Lab, missing, wait
 
 DOUBLES = Path(__file__).parents[1] / "farm" / "doubles"
-DISK_MB = 800  # a little more than a version is said to take
+DISK_MB = 500  # a little more than a version is said to take
 WORKER = "farm-worker@count-0"
 
 
@@ -37,6 +40,8 @@ class Room:
     lab: Lab
     file: Path
     releases: tuple[Release, Release]
+    systemd: bool
+    """Whether its second machine has one for its users."""
 
     @property
     def inventory(self) -> Inventory:
@@ -77,7 +82,6 @@ known_hosts = "{lab.known_hosts}"
 connect_s = 5
 python = "{sys.version_info.major}.{sys.version_info.minor}"
 uv = "{uv}"
-supervision = "process"
 storage_roots = ["{lab.storage}"]
 slots = 1
 
@@ -104,7 +108,10 @@ roles = ["count"]
 """)
         lab.hosts[1].refuse()
         lab.hosts[2].fill()
-        yield Room(lab, folder / "lab.toml", releases)
+        with user_systemd(lab.hosts[1]) as systemd:
+            yield Room(lab, folder / "lab.toml", releases, systemd)
+            for host in lab.hosts:
+                host.kill()
 
 
 def _skip_without_packages(wheel: Path, first: Release, folder: Path) -> None:
@@ -151,10 +158,8 @@ def problem(outcome: Outcome) -> str:
 
 def versions(room: Room) -> dict[str, str]:
     """What the worker of each machine says it is, to Redis."""
-    found = room.do(running.status)
-    return {
-        name: found[name].facts["workers"][WORKER]["version"] for name in found if found[name].facts
-    }
+    with connect(room.lab.broker_url("monitor")) as client:
+        return {worker.host: worker.version for worker in Store(client).workers(5)}
 
 
 def test_check_tells_of_the_key_and_of_the_disk_and_finds_nothing_else(
@@ -164,7 +169,7 @@ def test_check_tells_of_the_key_and_of_the_disk_and_finds_nothing_else(
     assert f"refuses the key of root@{room.lab.hosts[1].address}; ssh-copy-id -i" in problem(
         checked["h2"]
     )
-    assert "disk: 0 MB free, a version takes 700; make room" in problem(checked["h3"])
+    assert "disk: 0 MB free, a version takes 400; make room" in problem(checked["h3"])
     assert list(room.lab.storage.rglob(".farm-check/*")) == []
 
 
@@ -190,13 +195,11 @@ def test_its_worker_is_seen_by_redis_as_the_build_that_was_pushed(
 
 def test_the_exit_status_and_the_table_say_who_failed_and_why(room: Room, started: object) -> None:
     done = room.farm("status")
-    asked = room.farm("status", "--json", "--hosts", "h1")
 
     assert done.returncode == 1
     assert "farm: 2 of 3 hosts failed: h2, h3" in done.stderr
     assert "h2: connection: it refuses the key" in done.stdout
-    assert asked.returncode == 0
-    assert json.loads(asked.stdout)["hosts"]["h1"]["workers"][WORKER]["task"] == ""
+    assert "2 of 2 units up  1 seen" in done.stdout
 
 
 def test_passwords_are_in_files_of_their_own_and_on_no_command_line(
@@ -277,6 +280,22 @@ def test_an_upgrade_with_a_job_running_loses_and_repeats_nothing(
     assert json.loads(told)["made"]["shapes"] == 240
     items = [line.split()[0] for line in work.read_text().splitlines()]
     assert len(items) == len(set(items)) == 240
+
+
+def test_where_users_have_systemd_it_keeps_the_units_and_elsewhere_processes_do(
+    room: Room, mended: object
+) -> None:
+    if not room.systemd:
+        pytest.skip("no systemd --user can be started here")
+
+    found = room.do(running.status)
+
+    assert [found[name].facts["keeping"] for name in ("h1", "h2", "h3")] == [
+        *("processes", "systemd", "processes")
+    ]
+    systemctl = ["env", "XDG_RUNTIME_DIR=/run/user/0", "systemctl", "--user"]
+    asked = room.lab.hosts[1].run([*systemctl, "is-enabled", f"{WORKER}.service"])
+    assert asked.stdout.strip() == "enabled"
 
 
 def test_a_rollback_brings_the_first_build_back_to_life(room: Room, mended: object) -> None:

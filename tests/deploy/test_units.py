@@ -64,7 +64,7 @@ def test_servers_go_by_their_own_name_at_redis() -> None:
     assert {name: Path(unit.environment["FARM_CONFIG"]).name for name, unit in found.items()} == {
         "farm-controller": "controller.toml",
         "farm-monitor": "monitor.toml",
-        "farm-dashboard": "monitor.toml",
+        "farm-dashboard": "submit.toml",
         "farm-worker@cpu-0": "worker.toml",
     }
 

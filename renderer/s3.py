@@ -128,24 +128,25 @@ def write(address: Address, data: bytes) -> None:
     _put(address, data)
 
 
-def write_if(address: Address, data: bytes, seen: str | None) -> bool:
-    """Write what nobody has written since; whether it was.
+def write_if(address: Address, data: bytes, seen: str | None) -> str | None:
+    """Write, unless somebody has written there since; its version, or None where somebody has.
 
     seen  `version` when it was looked at; None: there was nothing
     """
     condition = {"IfNoneMatch": "*"} if seen is None else {"IfMatch": seen}
     try:
-        _put(address, data, **condition)
-        return True
+        return _put(address, data, **condition)
     except StoreUnavailable as error:
         if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
             raise
     except FileNotFoundError:  # what was seen is gone
-        return False
+        return None
     # An answer that is lost on its way is asked for again, and then finds what it wrote itself.
     with contextlib.suppress(FileNotFoundError):
-        return read(address) == data
-    return False
+        there = version(address)
+        if read(address) == data and there == version(address):
+            return there
+    return None
 
 
 def upload(address: Address, file: Path) -> None:
@@ -185,8 +186,9 @@ def remove(addresses: Iterable[Address]) -> None:
             )
 
 
-def _put(address: Address, data: bytes, **more: str) -> None:
-    _call(address, "put_object", Bucket=address.bucket, Key=address.key, Body=data, **more)
+def _put(address: Address, data: bytes, **more: str) -> str:
+    put = _call(address, "put_object", Bucket=address.bucket, Key=address.key, Body=data, **more)
+    return str(put["ETag"])
 
 
 def _head(address: Address) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from renderer import s3
 from renderer.errors import StoreUnavailable as StoreUnavailable
-from renderer.s3 import Address
+from renderer.s3 import Address as Address
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -144,9 +144,14 @@ def write_if(path: Place, data: bytes, seen: str | None) -> bool:
     In a folder it always is.
     """
     if isinstance(path, Address):
-        return s3.write_if(path, data, seen)
+        return swap(path, data, seen) is not None
     write(path, data)
     return True
+
+
+def swap(path: Address, data: bytes, seen: str | None) -> str | None:
+    """The same of an object: the version of what was written; None where somebody was faster."""
+    return s3.write_if(path, data, seen)
 
 
 def read(path: Place) -> bytes:
@@ -189,6 +194,13 @@ def names(folder: Place, pattern: str) -> list[str]:
     if isinstance(folder, Address):
         return sorted(name for name in s3.names(folder) if fnmatch.fnmatch(name, pattern))
     return sorted(path.name for path in folder.glob(pattern))
+
+
+def folders(folder: Address) -> list[str]:
+    """Names of the folders right in a folder of an object store, sorted."""
+    depth = len(folder.key.split("/"))
+    paths = (one.key.split("/") for one in s3.under(folder))
+    return sorted({path[depth] for path in paths if len(path) > depth + 1})
 
 
 def in_use(folder: Place) -> bool:

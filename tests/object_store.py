@@ -44,6 +44,19 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/{bucket.removeprefix('s3://')}") as answer:
             return re.findall("<Key>(.*?)</Key>", answer.read().decode())
 
+    def read(self, bucket: str, key: str) -> bytes:
+        """An object, seen past wire and cache."""
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=self.url)
+        try:
+            body: bytes = client.get_object(Bucket=bucket.removeprefix("s3://"), Key=key)[
+                "Body"
+            ].read()
+            return body
+        finally:
+            client.close()
+
 
 @contextlib.contextmanager
 def serving() -> Iterator[Server]:

@@ -120,6 +120,7 @@ def rank(spec: str) -> int:
 
     die_with_parent()
     from farm import kinds
+    from renderer.storage import StoreUnavailable
     from trainer import distributed, start
     from trainer.errors import RunFailed
     from trainer.jobs.train import Job
@@ -134,7 +135,7 @@ def rank(spec: str) -> int:
         if world.first:
             pipe.result(came)
         return os.EX_OK
-    except RunFailed as error:
+    except (RunFailed, StoreUnavailable) as error:
         pipe.failed(error.failure_class, error.reason)
         return EXITS.get(error.failure_class, os.EX_SOFTWARE)
     except ValueError as error:

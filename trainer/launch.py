@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from farm.child import Meeting
-from trainer import checkpoint, device
+from renderer.storage import Place
+from trainer import checkpoint, device, mirror
 from trainer.errors import RunFailed
 from trainer.jobs.train import Job
-from trainer.run import Run
+from trainer.run import Run, result
 
 EVENTS = "TRAINER_EVENTS"
 LOOK_S = 2.0  # whether the machines that met are still together
@@ -90,8 +91,10 @@ class Pipe:
         self._file.write(json.dumps(event).encode() + b"\n")  # short lines are written whole
 
 
-def launch(job: Job, lease: Any) -> dict[str, Any] | None:
+def launch(job: Job, lease: Any, run_is_in: Place) -> dict[str, Any] | None:
     """Have torchrun train the job on this machine's devices, with others where it takes several.
+
+    run_is_in  where all machines have the run; job.folder mirrors it where that is a store
 
     What it came to; None where the machine with the first process writes that.
     Raises Died, with the first reason that a process gave.
@@ -102,7 +105,9 @@ def launch(job: Job, lease: Any) -> dict[str, Any] | None:
     can = sizes(job, run.config.batch)
     barren, reached = 0, checkpoint.saved(run.checkpoints)
     while True:
-        outcome = _round(job, lease, lease.meet(_free_port(), can), can)
+        meeting = lease.meet(_free_port(), can)
+        mirror.refresh(run.folder)  # another machine may have written what this one did not see
+        outcome = _round(job, lease, meeting, can)
         if outcome.parted:
             continue
         if outcome.unexplained:
@@ -111,7 +116,7 @@ def launch(job: Job, lease: Any) -> dict[str, Any] | None:
             if barren < BARREN:
                 continue
         came = _ended(outcome)
-        if came or _written(run, lease):
+        if came or _written(run_is_in, lease):
             return came
 
 
@@ -214,10 +219,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _written(run: Run, lease: Any) -> bool:
+def _written(run_is_in: Place, lease: Any) -> bool:
     """Whether another machine has written what the run came to; waits for it a while."""
     deadline = time.monotonic() + RESULT_S
-    while run.result() is None:
+    while result(run_is_in) is None:
         if time.monotonic() > deadline:
             return False
         lease.progress(at="waits for the result")

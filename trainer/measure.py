@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import io
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from renderer import storage
+from renderer.storage import Place
 from trainer import atomic, device
 from trainer.data import Snapshot
 from trainer.jobs.evaluate import Job, evaluation_name
 from trainer.models import Evaluation
-from trainer.run import VERSION, Run, snapshot_for
+from trainer.run import ARRAYS, VERSION, Run, snapshot_for
 from trainer.session import make_tools, measure, switch
 from trainer.start import Refused
 
@@ -34,11 +40,14 @@ def evaluate(job: Job, lease: Any) -> dict[str, Any]:
     except (ValueError, FileNotFoundError) as error:
         raise Refused(str(error)) from error
     assert job.out is not None, "resolve() names the folder"
-    folder = Path(job.out) / evaluation_name(job.split, snapshot.id)
+    folder = storage.place(job.out) / evaluation_name(job.split, snapshot.id)
     metrics = {name: _finite(value) for name, value in found.metrics.items()}
     lease.commit()
-    with atomic.whole_folder(folder) as temporary:
-        np.savez_compressed(temporary / "evaluation.npz", **found.arrays)
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **found.arrays)
+    with _whole(folder) as place:
+        digest = hashlib.sha256(arrays.getvalue()).hexdigest()
+        storage.write(storage.by_content(place / ARRAYS, digest), arrays.getvalue())
         note = {
             "version": VERSION,
             "run": job.run,
@@ -52,9 +61,21 @@ def evaluate(job: Job, lease: Any) -> dict[str, Any]:
             "seconds": round(time.monotonic() - began, 3),
             "metrics": metrics,
             "tables": found.tables,
+            "arrays": digest,
         }
-        atomic.write_json(temporary / "evaluation.json", note)
+        atomic.write_json(place / "evaluation.json", note)
     return {"folder": str(folder), "step": step, "metrics": metrics}
+
+
+@contextlib.contextmanager
+def _whole(folder: Place) -> Iterator[Place]:
+    """Where to write an evaluation so that it appears whole: its JSON names its arrays, and in an
+    object store comes last."""
+    if isinstance(folder, Path):
+        with atomic.whole_folder(folder) as temporary:
+            yield temporary
+    else:
+        yield folder
 
 
 def _measured(job: Job, run: Run, snapshot: Snapshot, lease: Any) -> tuple[Evaluation, int]:

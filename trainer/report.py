@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from renderer.storage import short
+from renderer.storage import Place, short
 from trainer import atomic, plots, samples, tables
 from trainer.catalogue import entry
 from trainer.page import (
@@ -47,7 +47,7 @@ BESIDE = ("chance", "constant", "nearest", "random")
 UNITS = {"lr": "learning rate", "images_per_s": "images / s"}
 
 
-def make(folder: str | Path, out: str | Path | None = None) -> Path:
+def make(folder: str | Place, out: str | Path | None = None) -> Path:
     """Write the report of a run, finished or not; its index.html.
 
     out  where to, instead of the run's own report/
@@ -55,6 +55,8 @@ def make(folder: str | Path, out: str | Path | None = None) -> Path:
     Raises FileNotFoundError where there is no run.
     """
     run = Run(folder)
+    if out is None and not isinstance(run.place, Path):
+        raise ValueError(f"{folder} is in an object store; --out DIR says where its page goes")
     target = Path(out) if out is not None else run.folder / "report"
     lines = run.metrics()
     body = [
@@ -64,7 +66,7 @@ def make(folder: str | Path, out: str | Path | None = None) -> Path:
         *_samples(run, target),
         *(piece for each in run.evaluations() for piece in _evaluation(run, each, target)),
         "<footer>Made by shapefarm from the run's folder. "
-        f"Its numbers: {text(short(run.folder))}/metrics.jsonl, evaluations/.</footer>",
+        f"Its numbers: {text(short(run.place))}/metrics.jsonl, evaluations/.</footer>",
     ]
     page = target / "index.html"
     atomic.write(page, document(f"{run.job.model}: {run.folder.name}", body).encode())
@@ -153,7 +155,7 @@ def _how(run: Run) -> Iterator[str]:
                 ("machine", text(", ".join(filter(None, machine)))),
                 ("versions", text(versions)),
                 ("went on from", text(f"step {', '.join(again)}") if again else ""),
-                ("folder", f"<code>{text(short(run.folder))}</code>"),
+                ("folder", f"<code>{text(short(run.place))}</code>"),
             ]
         ),
         "wide",
@@ -172,7 +174,7 @@ def command(run: Run) -> str:
     job = run.job
     line = ["farm", "submit", "train", "--model", job.model]
     line += ["--data", *(short(folder) for folder in job.data)]
-    line += ["--out", short(run.folder), "--preset", job.preset]
+    line += ["--out", short(run.place), "--preset", job.preset]
     if job.steps is not None:
         line += ["--steps", str(job.steps)]
     line += ["--seed", str(job.seed)]

@@ -7,6 +7,8 @@ metrics.jsonl  the truth about how it went; tensorboard/ is a view of it
 checkpoints/   see trainer.checkpoint
 result.json    at the end
 evaluations/   what `evaluate` made: <split>-<id of the datasets>/evaluation.json, .npz
+
+In an object store the same files lie as trainer.mirror says.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from farm import kinds
-from trainer import atomic, models
+from renderer import storage
+from renderer.storage import Address, Place
+from trainer import atomic, mirror, models
 from trainer.data import Facts, Snapshot
 from trainer.errors import DatasetRefused, RunFailed
 from trainer.jobs.train import JOB_FIELDS, NOT_IDENTITY, Job
@@ -40,6 +44,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
 METRICS = "metrics.jsonl"
+ARRAYS = "evaluation.npz"
 
 
 class InUse(RunFailed):
@@ -52,7 +57,7 @@ class InUse(RunFailed):
 class Evaluated:
     """An evaluation of a run, as it lies in its folder."""
 
-    folder: Path
+    folder: Place
     split: str
     snapshot: str
     """Id of the datasets it was measured on."""
@@ -63,37 +68,42 @@ class Evaluated:
     metrics: Mapping[str, float]
     tables: Mapping[str, Any]
     facts: Facts
+    digest: str
+    """SHA-256 of its arrays; empty of one that was made before this was kept."""
 
     @property
     def arrays(self) -> dict[str, Any]:
         """Predictions, by name; read when asked for."""
         import numpy as np
 
-        with np.load(self.folder / "evaluation.npz", allow_pickle=False) as file:
+        place = storage.by_content(self.folder / ARRAYS, self.digest)
+        with storage.on_disk(place) as path, np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
 
 class Run:
     """A run that was claimed.
 
+    folder  where it is; of one in an object store, a copy is looked at
     job  as it is computed now; without it as its folder remembers it, which does not keep what
          the results do not depend on: device, loaders ...
 
     Raises FileNotFoundError where there is none; ValueError for a file that cannot be read.
     """
 
-    def __init__(self, folder: str | Path, job: Job | None = None):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Place, job: Job | None = None):
+        self.place = storage.place(folder)
         try:
+            self.folder = _here(self.place)
             note = atomic.read_json(self.folder / JOB, VERSION)
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(
-                f"no run in {self.folder}: it has no {JOB}; `farm submit train` makes one"
+                f"no run in {folder}: it has no {JOB}; `farm submit train` makes one"
             ) from None
         self.job: Job = job or kinds.read(Job, json.dumps(note["job"]), str(self.folder / JOB))
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
+        return f"Run({str(self.place)!r})"
 
     @property
     def model(self) -> ModuleType:
@@ -133,7 +143,7 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
+        return _here(self.place, checkpoints=True) / "checkpoints"
 
     def checkpoint(self, which: str | int = "best") -> Checkpoint:
         """The "best" or "last" one, or that of a step. Raises FileNotFoundError."""
@@ -143,12 +153,16 @@ class Run:
 
     def result(self) -> dict[str, Any] | None:
         """What it came to; None of a run that is not finished."""
-        return result(self.folder)
+        return result(self.place)
 
     def evaluations(self) -> list[Evaluated]:
         """What was measured of it, in order of name."""
-        paths = sorted(self.folder.glob("evaluations/*/evaluation.json"))
-        return [evaluated(path.parent) for path in paths]
+        folder = self.place / "evaluations"
+        if isinstance(folder, Path):
+            names = [path.parent.name for path in folder.glob("*/evaluation.json")]
+        else:
+            names = storage.folders(folder)
+        return [evaluated(folder / name) for name in sorted(names)]
 
     @contextlib.contextmanager
     def lock(self, patience_s: float = 0.0) -> Iterator[None]:
@@ -185,6 +199,8 @@ def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
     Raises ValueError when the folder is another job's, or in use for something else.
     """
     folder = job.folder
+    if isinstance(folder, Address):
+        return _claim_there(folder, job, snapshot)
     try:
         note = atomic.read_json(folder / JOB, VERSION)
     except (FileNotFoundError, NotADirectoryError):
@@ -199,9 +215,31 @@ def claim(job: Job, snapshot: Mapping[str, Any]) -> Run:
     return Run(folder, job)
 
 
+def _claim_there(address: Address, job: Job, snapshot: Mapping[str, Any]) -> Run:
+    """The same in an object store, where both files come at once."""
+    note: dict[str, Any] = {"version": VERSION, "job": identity(job)}
+    if not mirror.is_there(address):
+        if storage.in_use(address):
+            raise ValueError(f"{address} is in use and is not a run; choose another --out")
+        mirror.begin(
+            address,
+            {JOB: storage.readable_json(note), DATA: storage.readable_json(dict(snapshot))},
+        )
+    there = json.loads(mirror.read_file(address, JOB))
+    if there["job"] != note["job"]:
+        raise ValueError(_another(address, there["job"], note["job"]))
+    return Run(address, job)
+
+
+def _here(place: Place, checkpoints: bool = False) -> Path:
+    """A run's folder on this machine."""
+    return place if isinstance(place, Path) else mirror.copy(place, checkpoints)
+
+
 def _foreign(path: Path) -> bool:
-    """Whether it is anything but a job.json that somebody writes, or wrote when he was killed."""
-    return not path.match(f".{JOB}.*.part")
+    """Whether it is anything but a job.json that somebody writes, or wrote when he was killed, or
+    the note that the folder mirrors a run in an object store."""
+    return not (path.match(f".{JOB}.*.part") or path.name == mirror.NOTE)
 
 
 def identity(job: Job) -> dict[str, Any]:
@@ -210,7 +248,7 @@ def identity(job: Job) -> dict[str, Any]:
     return {name: whole[name] for name in whole if name not in NOT_IDENTITY | {"out"}}
 
 
-def _another(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def _another(folder: Place, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     theirs, ours = ({**job, **job["config"], "config": None} for job in (theirs, ours))
     names = dict.fromkeys((*ours, *theirs))
     different = [name for name in names if ours.get(name) != theirs.get(name)]
@@ -287,16 +325,19 @@ def differing(job: Job, chosen: Any) -> dict[str, Any]:
 # --- reading -----------------------------------------------------------------------------------
 
 
-def result(folder: Path) -> dict[str, Any] | None:
+def result(folder: Place) -> dict[str, Any] | None:
     """What a finished run came to: steps, seconds, metrics. None of one that is not finished."""
     try:
-        found = atomic.read_json(folder / RESULT, VERSION)
+        if isinstance(folder, Address):
+            found = json.loads(mirror.read_file(folder, RESULT))
+        else:
+            found = atomic.read_json(folder / RESULT, VERSION)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return {name: found[name] for name in ("steps", "seconds", "metrics")}
 
 
-def evaluated(folder: Path) -> Evaluated:
+def evaluated(folder: Place) -> Evaluated:
     """The evaluation in a folder. Raises FileNotFoundError; ValueError for another version."""
     value = atomic.read_json(folder / "evaluation.json", VERSION)
     return Evaluated(
@@ -308,6 +349,7 @@ def evaluated(folder: Path) -> Evaluated:
         metrics=value["metrics"],
         tables=value["tables"],
         facts=_facts(value["facts"]),
+        digest=value.get("arrays", ""),
     )
 
 

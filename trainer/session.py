@@ -12,7 +12,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from trainer import atomic, chance, checkpoint, device, distributed, loader, samples, weights
+from trainer import (
+    atomic,
+    chance,
+    checkpoint,
+    device,
+    distributed,
+    loader,
+    mirror,
+    samples,
+    weights,
+)
 from trainer.distributed import World
 from trainer.errors import NotFinite
 from trainer.models import Evaluation, Tools
@@ -169,6 +179,7 @@ class Session:
                 dataclasses.asdict(kept),
                 best=kept.best or done,
             )
+            mirror.push(self.run.folder)
         self.last_checkpoint = str(checkpoint.at(self.run.checkpoints, done).folder)
 
     def _better(self, kept: Kept, done: int, metrics: Mapping[str, float]) -> Kept:

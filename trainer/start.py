@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer import atomic, distributed, models
+from renderer.storage import Place
+from trainer import atomic, distributed, mirror, models
 from trainer.data import Snapshot
 from trainer.distributed import World
 from trainer.errors import RunFailed
 from trainer.jobs.train import Job, Scanned, further
 from trainer.loader import Loader
-from trainer.run import RESULT, VERSION, Run, claim, configure, identity
+from trainer.run import RESULT, VERSION, Run, claim, configure, identity, result
 
 DYING_S = 30.0  # an earlier first process, of a machine that was lost, may be about to end
 TELL_S = 0.5  # oftener than this nobody looks
@@ -53,6 +55,12 @@ def train(job: Job, lease: Any) -> dict[str, Any]:
     """
     if job.nodes > 1 and not hasattr(lease, "meet"):
         raise Refused(f"--nodes {job.nodes}: a farm brings machines together; `farm submit train`")
+    with mirror.working(job.folder) as folder:
+        return _train(dataclasses.replace(job, out=str(folder)), lease, job.folder)
+
+
+def _train(job: Job, lease: Any, run_is_in: Place) -> dict[str, Any]:
+    """The same in a folder of this machine, where the run itself is in an object store."""
     try:
         run = claim(job, check(job).snapshot)
     except (ValueError, FileNotFoundError) as error:
@@ -68,11 +76,12 @@ def train(job: Job, lease: Any) -> dict[str, Any]:
         else:
             from trainer.launch import launch
 
-            came = launch(job, lease)
+            came = launch(job, lease, run_is_in)
         if came is not None:
             lease.commit()
             atomic.write_json(run.folder / RESULT, {"version": VERSION, **came})
-    found = run.result()
+            mirror.push(run.folder)
+    found = result(run_is_in)
     assert found, "launch() waits for it"
     return found
 

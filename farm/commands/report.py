@@ -22,7 +22,7 @@ class Report:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """Folder of the run, or of a pipeline."""
+    """Folder of the run, or its s3:// address, or folder of a pipeline."""
     out: str | None = None
     """Folder of the page; by default report/ in the run's."""
     json: bool = False
@@ -30,13 +30,18 @@ class Report:
 
     def __call__(self) -> int:
         try:
+            from renderer.storage import place
             from trainer import experiment
 
-            if experiment.is_one(Path(self.run)):
-                from trainer.experiment_page import make
+            run = place(self.run)
+            if isinstance(run, Path) and experiment.is_one(run):
+                from trainer import experiment_page
+
+                page = experiment_page.make(run, self.out)
             else:
-                from trainer.report import make
-            page = make(Path(self.run), self.out)
+                from trainer import report
+
+                page = report.make(run, self.out)
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"a report needs {error.name}, which is not installed here; "

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from renderer import shards
 from renderer.dataset.check_sample import Finding
 from renderer.members import decode_member
-from renderer.s3 import Address
 from renderer.shards import Dataset, Sample
-from renderer.storage import Place, place
+from renderer.storage import Address, Place, place
 
 STYLIZE = "stylize"
 """The kind of job whose datasets have a parent of the same shapes and annotations."""

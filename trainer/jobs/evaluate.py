@@ -131,7 +131,7 @@ def done(job: Job, task: Task) -> Done | None:
     from trainer.run import evaluated
 
     assert job.out is not None, "resolve() names the folder"
-    folder = Path(job.out) / evaluation_name(job.split, task.snapshot)
+    folder = storage.place(job.out) / evaluation_name(job.split, task.snapshot)
     try:
         found = evaluated(folder)
     except (FileNotFoundError, ValueError):

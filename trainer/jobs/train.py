@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from renderer import storage
+from renderer.storage import Place
 
 ROLE = "train"
 NETWORK = True  # torchrun's meeting point, and weights that are fetched
@@ -43,7 +44,8 @@ class Job:
     data: tuple[str, ...]
     """Folders of finished datasets; several may be given."""
     out: str | None = None
-    """The run's folder; by default named after model and data: runs/rotationnet-cars."""
+    """The run's folder, or s3://bucket/folder; by default named after model and data:
+    runs/rotationnet-cars."""
     preset: str = "small"
     """tiny: minutes on a few cores; small: about an hour on one GPU; paper: as published; some
     models have more, which `farm models` lists."""
@@ -89,9 +91,9 @@ class Job:
                 raise ValueError(f"config has {name!r}, which is an option of the job itself")
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         assert self.out is not None, "resolve() names the folder"
-        return Path(self.out)
+        return storage.place(self.out)
 
 
 JOB_FIELDS = frozenset(field.name for field in dataclasses.fields(Job))
@@ -159,7 +161,7 @@ def resolve(job: Job, cwd: Path) -> Job:
         weights=weights,
         config={**job.config, **further(job, cwd)},
     )
-    if not job.resume and (job.folder / "job.json").exists():
+    if not job.resume and _is_there(job.folder):
         raise ValueError(
             f"{job.folder} holds a run already; give another --out, or remove it, "
             "or leave --no-resume out to go on with it"
@@ -176,6 +178,14 @@ def resolve(job: Job, cwd: Path) -> Job:
             raise ValueError(f"--preset {job.preset}: {job.model} has {', '.join(presets)}")
         return dataclasses.replace(job, steps=presets[job.preset])
     return job
+
+
+def _is_there(folder: Place) -> bool:
+    from trainer import mirror
+
+    if isinstance(folder, Path):
+        return (folder / "job.json").exists()
+    return mirror.is_there(folder)
 
 
 def further(job: Job, cwd: Path) -> dict[str, list[str]]:
@@ -304,7 +314,7 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
 
 def summary(job: Job, dones: Sequence[Done]) -> str:
     """For people, when it is done."""
-    where = storage.short(job.folder)
+    where, here = storage.short(job.folder), isinstance(job.folder, Path)
     done = max(dones, key=lambda each: each.steps)
     told = [f"{name} {value:.4g}" for name, value in done.metrics.items()]
     lines = [f"{where}: {done.steps} steps in {done.seconds:.0f} s"]
@@ -314,9 +324,10 @@ def summary(job: Job, dones: Sequence[Done]) -> str:
     data = " ".join(storage.short(storage.place(folder)) for folder in job.data)
     lines += [
         f"  how good      farm submit evaluate --run {where} --data {data} --split test",
-        f"  look at it    farm report {where}",
-        f"  curves        tensorboard --logdir {where}",
+        f"  look at it    farm report {where}" + ("" if here else " --out report"),
     ]
+    if here:
+        lines.append(f"  curves        tensorboard --logdir {where}")
     return "\n".join(lines)
 
 

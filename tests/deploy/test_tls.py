@@ -5,7 +5,9 @@ The server in front is a few lines that end TLS, since not every Redis is built 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import datetime
 import ipaddress
 import socket
@@ -169,3 +171,29 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
 def test_a_missing_file_of_certificates_is_told(lab, tmp_path):
     with pytest.raises(ValueError, match=r"FARM_BROKER_CA_FILE: no file .*none\.crt"):
         redis_url(settings(lab, 1, tmp_path / "none.crt"))
+
+
+def test_flower_hears_events_and_counts_what_waits_through_tls(lab, front, certificates):
+    pytest.importorskip("flower", reason="the extra `monitor` is not installed")
+    from flower.utils.broker import Broker
+
+    from farm.web.monitor import embedded
+
+    there = front("redis")
+    chosen = dataclasses.replace(
+        settings(lab, there.port, certificates / "authority.crt"),
+        broker_url=f"rediss://monitor@127.0.0.1:{there.port}/0",
+        broker_password_file=lab.secrets["monitor"],
+    )
+
+    async def look():
+        flower = embedded(chosen)
+        flower.events.start()
+        while not flower.events.state.workers:  # the lab's worker says every two seconds
+            await asyncio.sleep(0.05)
+        broker = Broker(
+            flower.broker_uri_with_password, broker_use_ssl=flower.capp.conf.broker_use_ssl
+        )
+        return await broker.queues(["count"])
+
+    assert asyncio.run(asyncio.wait_for(look(), 30)) == [{"name": "count", "messages": 0}]

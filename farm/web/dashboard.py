@@ -259,7 +259,7 @@ ROUTES: list[Any] = [
     (rf"/job/{ID}/photo/(photo-\d{{1,9}})\.webp", PhotoPicture),
     (rf"/job/{ID}/failed/({pages.KEY.pattern})\.webp", FailedPicture),
     (rf"/job/{ID}/sheet/(\d{{8}})\.png", SheetPicture),
-    (rf"/job/{ID}/drawn/({'|'.join(pages.DRAWN)})\.png", DrawnPicture),
+    (rf"/job/{ID}/drawn/((?:{'|'.join(pages.DRAWN)})(?:\.dark)?)\.png", DrawnPicture),
     (rf"/job/{ID}/{VERB}", JobAction),
 ]
 

@@ -44,7 +44,7 @@ FIRST, LAST = ("loss",), ("images_per_s", "lr")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """Of a sample."""
 SHEET_NAME = re.compile(r"\d{8}\.png")
-DRAWN = ("accepted", "rejected", "funnel", "ratios")
+DRAWN = ("rejected", "funnel", "ratios")
 """Pictures that a segment job draws at its end."""
 
 
@@ -308,7 +308,7 @@ class Farm:
         names: list[str] = []
         spark = ""
         if shapes:
-            newest = self.store.newest(record.id, shapes)
+            newest = self.store.newest(record.id, 2 * shapes)  # a task may have made none
             try:
                 folder = self.folder(record)
                 if record.kind == "train":

@@ -8,7 +8,9 @@ serve(app, place, print)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import tornado.httpserver
-import tornado.netutil
 import tornado.routing
 import tornado.web
 
@@ -28,6 +29,8 @@ MOST_BYTES = 64 * 1024
 """Of a request: forms of ours are small."""
 SLOW_S = 20.0
 """A request that takes longer to arrive is dropped."""
+LAST_S = 2.0
+"""A connection that does not close by then is left to its fate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +130,8 @@ def listen(app: tornado.routing.Router, place: Place) -> tuple[tornado.httpserve
     """
     tls = place.tls()
     try:
-        sockets = tornado.netutil.bind_sockets(place.port, place.address)
+        family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+        listening = socket.create_server((place.address, place.port), family=family, backlog=128)
     except OSError as error:
         raise ValueError(
             f"{place.address} port {place.port}: {error.strerror or error}; choose another --port"
@@ -141,9 +145,10 @@ def listen(app: tornado.routing.Router, place: Place) -> tuple[tornado.httpserve
         body_timeout=SLOW_S,
         idle_connection_timeout=120,
     )
-    server.add_sockets(sockets)
+    listening.setblocking(False)
+    server.add_socket(listening)
     host = f"[{place.address}]" if ":" in place.address else place.address
-    return server, f"{'https' if tls else 'http'}://{host}:{sockets[0].getsockname()[1]}/"
+    return server, f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}/"
 
 
 def serve(app: tornado.routing.Router, place: Place, started: Callable[[str], None]) -> int:
@@ -164,6 +169,12 @@ async def _serve(app: tornado.routing.Router, place: Place, started: Callable[[s
     server, url = listen(app, place)
     started(url)
     code = await ended
-    server.stop()
-    await server.close_all_connections()
+    await stop(server)
     return code
+
+
+async def stop(server: tornado.httpserver.HTTPServer) -> None:
+    """Answer no more; who is being answered gets a moment."""
+    server.stop()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.close_all_connections(), LAST_S)

@@ -129,6 +129,8 @@ def draw_points(sample: Sample, window: Window, side: int) -> Array:
     area = float((view.rgba[..., 3] > 0).sum()) * scale**2
     # Points are in random order, so the first ones are uniform too.
     seen = seen[: max(1, round(FILL * area / (np.pi * radius**2)))]
+    if not len(seen):
+        return np.zeros((side, side, 4), np.uint8)
     cloud, pixels, depth = sample.points[seen], pixels[seen], depth[seen]
     at = (pixels - window[:2]) * scale
     height = (cloud[:, 1:2] - cloud[:, 1].min()) / max(float(np.ptp(cloud[:, 1])), 1e-6)

@@ -45,9 +45,7 @@ class Browser:
     def open(self, address: str) -> None:
         """Go to a page, and wait until all of it is there."""
         self.ask("Page.navigate", url=address)
-        self.until(
-            f"location.href === {json.dumps(address)} && document.readyState === 'complete'"
-        )
+        self.until(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
 
     def picture(self) -> NDArray[np.int64]:
         """[H, W, 3] the window."""

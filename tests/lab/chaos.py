@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import random
 import sys
 import time
@@ -78,8 +79,10 @@ class Report:
 class Chaos:
     """Lets faults happen to a farm that works, and measures how long what waits."""
 
-    def __init__(self, room: Room, ledger: Ledger, say: Callable[[str], None]):
-        self.room, self.ledger, self.say = room, ledger, say
+    def __init__(
+        self, room: Room, ledger: Ledger, say: Callable[[str], None], promise_s: float = PROMISE_S
+    ):
+        self.room, self.ledger, self.say, self.promise_s = room, ledger, say, promise_s
         self.progress = Progress(room.store)
 
     def settle(self, rest_s: float) -> None:
@@ -130,7 +133,7 @@ class Chaos:
                 in_hand, waits.in_hand = self.ledger.open(in_hand), now
             if now > PATIENCE_S:
                 break
-        if waits.worst > PROMISE_S:
+        if waits.worst > self.promise_s:
             slow = sorted(suffer - self.progress.moved) + sorted(task for _, task in in_hand)
             self.ledger.broken(
                 f"{waits.worst:.0f} s of waiting after {waits.kind} of {waits.what}"
@@ -147,16 +150,19 @@ def run(
     seed: int,
     work: Work,
     *,
-    seconds: float = 600.0,
+    seconds: float = math.inf,
+    rounds: int = sys.maxsize,
     kinds: tuple[str, ...] = KINDS,
     short: bool = False,
     workers: int = 2,
+    promise_s: float = PROMISE_S,
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Faults of these kinds, each as often as the others, until the time is over.
+    """Faults of these kinds, each as often as the others, until the time or the rounds are over.
 
-    short    leases of 3 s, and faults that are short too
-    workers  of each host
+    short      leases of 3 s, faults that are short too, and little rest between them
+    workers    of each host
+    promise_s  after which a wait is too long
     """
     rng = random.Random(seed)
     report = Report(seed, work.role)
@@ -173,10 +179,12 @@ def run(
         ledger.finish(PATIENCE_S)
         say(f"one host, undisturbed, leaves {len(ledger.expected)} files; now three, and faults")
         room.man(lab.hosts[1:])
-        chaos = Chaos(room, ledger, say)
+        chaos = Chaos(room, ledger, say, promise_s)
+        chaos.settle(0.0)
         began = time.monotonic()
-        for kind in _order(rng, kinds):
-            chaos.settle(rng.uniform(0, 3))
+        for kind in _order(rng, kinds, rounds):
+            if not short:
+                chaos.settle(rng.uniform(0, 3))
             if time.monotonic() - began > seconds:
                 break
             report.waits.append(chaos.strike(_drawn(kind, room, rng, lengths)))
@@ -187,9 +195,9 @@ def run(
     return report
 
 
-def _order(rng: random.Random, kinds: tuple[str, ...]) -> Iterator[str]:
-    """Every kind once, in random order, again and again."""
-    while True:
+def _order(rng: random.Random, kinds: tuple[str, ...], rounds: int) -> Iterator[str]:
+    """Every kind once in each round, in random order."""
+    for _ in range(rounds):
         yield from rng.sample(kinds, len(kinds))
 
 

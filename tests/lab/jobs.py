@@ -45,7 +45,7 @@ def rendering(shapes: int) -> Work:
     """Real pictures of sample shapes, small ones."""
     words = (
         *("render", "--shapes", "samples/mugs", "--limit", str(shapes), "--views", "3"),
-        *("--size", "24", "--spp", "1", "--points", "300", "--shard-size", "4"),
+        *("--size", "24", "--spp", "1", "--points", "300", "--shard-size", "1"),
     )
     return Work("render", words, ("*.tar", "*-[0-9]*[0-9].json", "dataset.json"))
 

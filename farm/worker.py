@@ -41,7 +41,8 @@ BEAT_S = 2.0
 LOOK_S = 2.0  # a person has the machine within this, finish_within_s and a moment
 OFF_S = 10.0
 RATE_S = 30.0  # rates are told over the last half minute
-STUCK_S = 25.0  # a queue with messages beside an idle worker for this long: its consumer hangs
+IDLE_S = 3.0  # a queue with messages beside an idle worker for this long: something is wrong
+STUCK_S = 12.0  # and for this long: its consumer hangs
 
 
 def work(settings: Settings, role: str, slot: str = "0") -> int:
@@ -161,6 +162,20 @@ class Tap:
                     consumer.add_task_queue if on else consumer.cancel_task_queue, name
                 )
 
+    def free(self) -> bool:
+        """Have kombu forget the message that it counts as in hand for ever; whether it did.
+
+        When Redis is lost between a message and its acknowledgement, Celery 5.7 notes that in its
+        log and goes on, but kombu then waits for that message before it asks for another. For a
+        worker that is idle. The message is put back, where the lease says what it is worth.
+        """
+        consumer = getattr(self._worker, "consumer", None)
+        tasks = getattr(consumer, "task_consumer", None)
+        if consumer is None or tasks is None or tasks.channel.qos.can_consume():
+            return False
+        consumer.call_soon(tasks.channel.qos.restore_unacked)
+        return True
+
 
 class Heart(threading.Thread):
     """Says every two seconds that the worker is there and what it does, and hears its orders."""
@@ -197,6 +212,7 @@ class Heart(threading.Thread):
                 self._watch_consumer()
             except redis.RedisError as error:
                 log.warning("no heartbeat: %s", error)
+                self._empty = time.monotonic()  # Celery, too, has yet to find Redis again
             if self.runner.stop.wait(BEAT_S):
                 return
 
@@ -255,7 +271,7 @@ class Heart(threading.Thread):
 
     def _watch_consumer(self) -> None:
         """After a lost connection Celery's consumer may hang for ever, saying nothing
-        (celery#8030, #10205): then end, and be started anew."""
+        (celery#8030, #10205): free it, or else end, and be started anew."""
         now = time.monotonic()
         if (
             self.runner.now.job
@@ -263,10 +279,14 @@ class Heart(threading.Thread):
             or not any(map(self.store.queue_length, queues(self.runner.role)))
         ):
             self._empty = now
-        elif now - max(self._empty, self.runner.heard) > STUCK_S:
+            return
+        idle_s = now - max(self._empty, self.runner.heard)
+        if idle_s > STUCK_S:
             log.error("messages wait and none comes: starting anew")
             self.runner.drop()
             os._exit(os.EX_TEMPFAIL)
+        if idle_s > IDLE_S and self.tap and self.tap.free():
+            log.warning("messages wait behind one that was not acknowledged: put back")
 
 
 def main(settings: Settings, role: str, slot: str, with_parent: bool) -> int:

@@ -1,0 +1,36 @@
+"""Celery's consumer, between Redis and a worker."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import kombu
+
+from farm.app import make_app, send
+from farm.settings import load
+from farm.worker import Tap
+
+
+def test_a_message_whose_acknowledgement_failed_holds_up_no_other(store, server, tmp_path):
+    app = make_app(load({"FARM_HOME": str(server)}, cwd=tmp_path))
+    for task in ("t0", "t1"):
+        send(app, "count", "j", task, None)
+    with app.connection() as connection:
+        channel, got = connection.default_channel, []
+        channel.basic_qos(0, 1, False)
+        tasks = kombu.Consumer(
+            channel, [app.amqp.queues["count"]], accept=["json"],
+            callbacks=[lambda body, message: got.append(body)],
+        )  # fmt: skip
+        tasks.consume()
+        connection.drain_events(timeout=10)  # and no acknowledgement
+        consumer = SimpleNamespace(task_consumer=tasks, call_soon=lambda function: function())
+        tap = Tap(SimpleNamespace(consumer=consumer), ["count"])
+        assert not channel.qos.can_consume()
+
+        assert tap.free()
+
+        assert channel.qos.can_consume()
+        assert not tap.free()
+    assert [args for args, *_ in got] == [["j", "t0"]]
+    assert store.queue_length("count") == 2

@@ -341,8 +341,9 @@ class Life:
         lacking = ""
         if not self.controller.meetings.begun(self.id):
             if slots < self.together:
-                wanted = f"{self.gpus} GPUs each" if self.gpus > 1 else "at once"
-                lacking = f"waits for {self.together} workers, {wanted}; {slots} could begin now"
+                each = f" with {self.gpus} GPUs each" if self.gpus > 1 else ""
+                lacking = f"waits for {self.together} workers{each} at once; "
+                lacking += f"{slots} could begin now"
             else:
                 lacking = self.controller.meetings.hinders(self.id, record.role)
         self._say(record, lacking)

@@ -109,12 +109,13 @@ class Runner:
         except ValueError as refused:  # the controller has read it: somebody has changed it since
             self.store.turn(job, "failed", "running", reason=str(refused))
             return "refused"
-        if not has_enough(self.gpus, kind.gpus(value)):
+        gpus = kind.gpus(value)
+        if not has_enough(self.gpus, gpus):
             return "bounce"
         if kind.together(value) > 1 and not self.meetings.join(job, record.role):
             return "bounce"
         token = uuid.uuid4().hex
-        claimed = self._claim(record, task, token)
+        claimed = self._claim(record, task, token, gpus)
         if claimed in BOUNCED:
             return "bounce"
         if claimed != "ok":
@@ -187,17 +188,18 @@ class Runner:
     def too_large(self, rss_mb: float) -> bool:
         return rss_mb > self._memory_mb
 
-    def others(self, kind: str, queue: str) -> bool:
-        """Whether another live worker takes tasks of this kind."""
+    def others(self, kind: str, queue: str, gpus: int) -> bool:
+        """Whether another live worker takes such tasks of this kind."""
         return any(
             worker.name != self.name
             and worker.takes_tasks
             and queue in queues(worker.role)
+            and has_enough(worker.gpus, gpus)
             and self.store.strikes(kind, worker.name) < MOST_STRIKES
             for worker in self.store.workers(self.settings.worker_dead_s)
         )
 
-    def _claim(self, record: JobRecord, task: str, token: str) -> str:
+    def _claim(self, record: JobRecord, task: str, token: str, gpus: int) -> str:
         def claim(alone: bool) -> str:
             return self.store.claim(
                 record.id,
@@ -211,7 +213,7 @@ class Runner:
             )
 
         claimed = claim(alone=False)
-        if claimed in ("avoid", "off") and not self.others(record.kind, record.role):
+        if claimed in ("avoid", "off") and not self.others(record.kind, record.role, gpus):
             claimed = claim(alone=True)
         return claimed
 
@@ -234,7 +236,7 @@ class Attempt:
     ):
         self.runner, self.store, self.settings = runner, runner.store, runner.settings
         self.kind, self.job, self.name, self.token = kind, record.id, name, token
-        self.queue = record.role
+        self.queue, self.gpus = record.role, kind.gpus(value)
         task_value = kind.read_task(task_json)
         confine.check(self.settings, kind, value, task_value)
         self.job_value, self.task_value = json.loads(record.job), json.loads(task_json)
@@ -269,7 +271,7 @@ class Attempt:
                 if not self.store.final(failure, self.settings.tries)
             ]
             if any(tries >= HERE for tries in open_tries) and self.runner.others(
-                self.kind.name, self.queue
+                self.kind.name, self.queue, self.gpus
             ):
                 return True
 

@@ -81,7 +81,8 @@ class Controller:
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()
         workers = self.store.workers(self.settings.worker_dead_s) if records else []
-        slots = Slots((each.role, each.gpus) for each in workers if each.takes_tasks)
+        able = [(each.role, each.gpus) for each in workers if each.takes_tasks]
+        slots, whole = Slots(able), Slots(able)
         before = self.sent
         for record in records:
             try:
@@ -89,7 +90,9 @@ class Controller:
                     self.lives[record.id] = Life(self, record)
                 life = self.lives[record.id]
                 # The oldest job is served first; what it leaves is the next one's.
-                used = life.tick(record, slots.of(record.role, life.gpus))
+                used = life.tick(
+                    record, slots.of(record.role, life.gpus), whole.of(record.role, life.gpus)
+                )
                 slots.take(record.role, used, life.gpus)
             except (redis.RedisError, kombu.exceptions.OperationalError):
                 raise
@@ -187,8 +190,11 @@ class Life:
         self._rated = 0.0
         self._missing: tuple[float, set[str]] = (0.0, set())
 
-    def tick(self, record: JobRecord, slots: int) -> int:
-        """Do what is due, with so many slots; how many this job uses.
+    def tick(self, record: JobRecord, slots: int, able: int) -> int:
+        """Do what is due; how many slots this job uses.
+
+        slots  what older jobs have left
+        able   all there are of workers that can do its tasks
 
         Raises what storage or the kind raised.
         """
@@ -210,7 +216,11 @@ class Life:
             # Started anew amid a job: tasks go out at once, the index waits for the scan.
             self._slow = self.controller.planners.submit(self._scan)
         self._reconcile(record)
-        used = self._gather(record, slots) if self.together > 1 else self._dispatch(record, slots)
+        if self.together > 1:
+            used = self._gather(record, slots)
+        else:
+            self._say(record, "" if able or self.settings.private else self._nobody(record))
+            used = self._dispatch(record, slots)
         self._take_in()
         self._publish()
         view = self.store.view(self.id)
@@ -325,9 +335,6 @@ class Life:
         """Keep the window full; how many slots that takes."""
         room = self.settings.window * slots
         used = self.store.window(self.id)
-        if self.gpus > 1:
-            fit = f"waits for a worker with {self.gpus} GPUs: farm worker {record.role} --gpu 0,1"
-            self._say(record, "" if room or used else fit)
         if record.workers:
             room = min(room, record.workers)
         if used < room:
@@ -348,6 +355,11 @@ class Life:
                 lacking = self.controller.meetings.hinders(self.id, record.role)
         self._say(record, lacking)
         return used if lacking else used + self._send(record, self.together)
+
+    def _nobody(self, record: JobRecord) -> str:
+        """Why nothing moves where no worker can do it."""
+        having = f" and has {self.gpus} GPUs" if self.gpus > 1 else ""
+        return f"waits for a worker that takes {record.role} tasks{having}; see `farm workers`"
 
     def _say(self, record: JobRecord, waits: str) -> None:
         """Have the record tell what a running job waits for; "" for nothing."""

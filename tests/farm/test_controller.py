@@ -67,9 +67,9 @@ def test_a_job_is_not_planned_twice_by_a_record_older_than_its_plan(counted, con
     before = counted.record
     life = Life(controllers(), before)
 
-    life.tick(before, slots=0)
+    life.tick(before, slots=0, able=0)
     wait(lambda: counted.record.state == "running" and life._slow.done())
-    life.tick(before, slots=0)  # read before the plan was recorded
+    life.tick(before, slots=0, able=0)  # read before the plan was recorded
 
     assert life._slow is None
     assert counted.store.view(counted.id).tasks["waiting"] == 3
@@ -78,15 +78,15 @@ def test_a_job_is_not_planned_twice_by_a_record_older_than_its_plan(counted, con
 def test_a_message_that_is_lost_among_others_is_sent_again(counted, controllers, wait, monkeypatch):
     monkeypatch.setattr(controller, "QUEUE_S", 0.0)
     life = Life(controllers(), counted.record)
-    life.tick(counted.record, slots=2)
+    life.tick(counted.record, slots=2, able=2)
     wait(lambda: counted.record.state == "running" and life._slow.done())
-    life.tick(counted.record, slots=2)
+    life.tick(counted.record, slots=2, able=2)
     assert counted.store.queue_length("count") == 3
 
     counted.store.client.lpop("count")
 
     for _ in range(3):  # missed, missed again, sent
-        life.tick(counted.record, slots=2)
+        life.tick(counted.record, slots=2, able=2)
     assert counted.store.queue_length("count") == 3
     assert counted.store.view(counted.id).tasks["queued"] == 3
 

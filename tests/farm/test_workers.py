@@ -52,9 +52,11 @@ def test_an_upgrade_amid_a_job_loses_nothing_and_old_workers_go_on_when_versions
     room, store, wait, next_version
 ):
     controller = room.start("controller")
-    room.start("worker", "count", "--slot", "old")
     job = room.start("submit", "count", *LINE, "--out", "out")
-    wait(lambda: len(room.works("out")) >= 3)
+    wait(lambda: "waits for a worker that takes count tasks" in store.jobs()[0].reason, 40)
+    room.start("worker", "count", "--slot", "old")
+    wait(lambda: len(room.works("out")) >= 3, 40)
+    assert store.jobs()[0].reason == ""
 
     controller.kill()
     controller.wait()

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import redis
+
 from farm.log_line import LogLine, read_line
 from farm.store import WORKER_LOGS, Store
 
 POLL_S = 0.5
+PATIENCE_S = 60.0
 
 
 def in_file(path: Path, job: str, task: str) -> Iterator[LogLine]:
@@ -58,10 +61,22 @@ class LiveLogs:
 
 
 def follow(look: Callable[[], list[LogLine]], on: Callable[[], bool]) -> Iterator[LogLine]:
-    """New lines as they come, for as long as `on` says so, and a last look after that."""
+    """New lines as they come, for as long as `on` says so, and a last look after that.
+
+    A Redis that is started anew is waited for; raises its RedisError when it stays away.
+    """
+    answered = time.monotonic()
     while True:
-        goes_on = on()
-        yield from look()
+        try:
+            goes_on = on()
+            lines = look()
+        except redis.RedisError:
+            if time.monotonic() - answered > PATIENCE_S:
+                raise
+            time.sleep(POLL_S)
+            continue
+        answered = time.monotonic()
+        yield from lines
         if not goes_on:
             return
         time.sleep(POLL_S)

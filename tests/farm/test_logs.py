@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import redis
 
-from farm import task_log
+from farm import broker, task_log
 from farm.log_line import LogLine, level_of, read_line
-from farm.log_reader import LiveLogs
+from farm.log_reader import LiveLogs, follow
 from farm.own_log import AsJson, Recent
 from farm.records import JobRecord
-from farm.store import LOG_S, MOST_LOGS, WORKER_LOGS
+from farm.store import LOG_S, MOST_LOGS, WORKER_LOGS, Store, connect
 from farm.task_log import LIVE_BYTES, LIVE_LINES, TaskLog
 
 ELSEWHERE = {"FARM_LOGS_ROOT": "/nowhere/logs"}
@@ -29,6 +31,31 @@ class Sink(list):
     def __call__(self, lines, keep):
         self.extend(lines)
         self.keep = keep
+
+
+@pytest.fixture
+def server_in():
+    """Start a Redis in a folder; what comes back stops it."""
+    processes = []
+
+    def start(folder):
+        process = subprocess.Popen(
+            broker.command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        processes.append(process)
+        with contextlib.closing(connect(broker.url(folder), patience_s=10)) as client:
+            client.ping()
+
+        def stop():
+            process.kill()
+            process.wait()
+
+        return stop
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -227,6 +254,22 @@ def test_a_log_that_ends_between_two_looks_is_read_to_its_end(store):
 
     assert [line.line for line in live.look("j")] == ["done"]
     assert live.look("j") == []
+
+
+def test_following_outlives_a_redis_that_is_started_anew(tmp_path, wait, server_in):
+    stop = server_in(tmp_path)
+    store = Store(connect(broker.url(tmp_path), patience_s=-4))
+    text = LogLine(time=1.0, level="info", worker="w", item="", line="one").as_json()
+    live = LiveLogs(store)
+    store.log("j", "t", [text], 200)
+    lines = follow(lambda: live.look("j"), lambda: True)
+    assert next(lines).line == "one"
+
+    stop()
+    threading.Timer(1.0, lambda: (server_in(tmp_path), store.log("j", "t2", [text], 200))).start()
+
+    assert next(lines).task == "t2"
+    store.client.close()
 
 
 def test_a_process_logs_one_object_a_line():

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from farm import broker, machine, scratch, wheel
 from farm.address import redis_url
 from farm.errors import BrokerFailed, OtherRoots
 from farm.kept import Kept
+from farm.own_log import configure
 from farm.pipelines import Pipelines
 from farm.roles import CPU, RENDER, TRAIN
 from farm.settings import Settings, load
@@ -286,12 +288,8 @@ class Supervisor:
 
 
 def main() -> int:
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
     settings = load()
+    configure(settings, f"farm@{socket.gethostname()}")
     for _ in range(40):  # a command may hold the lock for an instant, to see whether we are here
         if not running(settings):
             break

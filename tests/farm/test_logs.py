@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -280,6 +282,27 @@ def test_a_process_logs_one_object_a_line():
 
     assert (line.level, line.worker, line.line) == ("warning", "w@host", "farm.worker: no heart")
     assert (line.job, line.task) == ("j", "t")
+
+
+def test_a_controller_logs_json_where_it_is_asked_to(store, server, tmp_path):
+    store.lock("elsewhere/pid 1 x", 60)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "farm.cli", "controller"],
+        env={
+            **os.environ,
+            "FARM_HOME": str(tmp_path),
+            "FARM_BROKER_URL": broker.url(server),
+            "FARM_LOG_FORMAT": "json",
+        },
+        stderr=subprocess.PIPE,
+    )
+    said = process.stderr.readline()
+    process.kill()
+    process.communicate()
+
+    line = read_line(said)
+    assert (line.level, line.worker.partition("@")[0]) == ("warning", "controller")
+    assert "already held by elsewhere/pid 1 x" in line.line
 
 
 def test_what_could_not_be_sent_is_sent_the_next_time(sink):

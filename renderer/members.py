@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+PNG = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 4096  # along a side of a picture: what a job may ask for
 
 PASSES = ("rgba", "depth", "normal", "albedo", "mask")
 POINTS = ("points", "normals")
@@ -78,10 +81,11 @@ def decode_member(name: str, data: bytes) -> Any:
     if parts[-1] == "json":
         return json.loads(data)
     if parts[-1] == "npy":
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        return _array(name, data)
     if parts[-1] != "png" or len(parts) < 2 or parts[-2] not in _IMAGES:
         return None
     dtype, channels = _IMAGES[parts[-2]]
+    _refuse_large(name, data)
     # OpenCV has an error of its own for no bytes at all.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if image is None:
@@ -92,6 +96,31 @@ def decode_member(name: str, data: bytes) -> Any:
             f"{name} is {image.dtype} x {found}, expected {np.dtype(dtype)} x {channels}"
         )
     return cv2.cvtColor(image, _FROM_FILE[channels]) if channels > 1 else image
+
+
+def _array(name: str, data: bytes) -> Array:
+    """The array, once its header promises just what is there: numpy would make room first."""
+    file, format = io.BytesIO(data), np.lib.format
+    read_magic: Any = format.read_magic  # numpy has no types for these
+    read_header: Any = format.read_array_header_1_0
+    try:
+        if read_magic(file) != (1, 0):
+            raise ValueError("not of version 1.0, as ours are")
+        shape, _, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError("of objects: reading it would run code")
+        if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+            raise ValueError(f"{dtype} of {shape} are not the {len(data)} bytes that are there")
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{name} is no array: {error}") from None
+
+
+def _refuse_large(name: str, data: bytes) -> None:
+    """By a PNG's header (IHDR, its first chunk): some kB may promise many GB."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    if data[:8] == PNG and max(width, height) > MOST_PIXELS:
+        raise ValueError(f"{name} has {width} x {height} pixels; at most {MOST_PIXELS} a side")
 
 
 def pixels_hash(arrays: Mapping[str, Array]) -> str:

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 VERSION = 1
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+"""Names of shards, samples and members: each can be a file's name and no path."""
 INDEX, JOB, STAGING, FAILED = "dataset.json", "job.json", ".staging", "failed"
 
 CONVENTIONS: Mapping[str, Any] = {
@@ -298,6 +300,10 @@ class Sample:
         self.key: str = entry["key"]
         self.pixels: str = entry["pixels"]
         places = sorted(entry["members"].items(), key=lambda item: int(item[1][0]))
+        # They become names of files where a dataset is exported, and may be anyone's work.
+        for name in (self.key, *entry["members"]):
+            if not PLAIN.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} in the side-car of {tar} is no name of a member")
         self.members: dict[str, tuple[int, int, str]] = {
             name: (int(at), int(size), sha) for name, (at, size, sha) in places
         }
@@ -375,6 +381,9 @@ class Dataset:
         self.shards: list[dict[str, Any]] = [
             s for s in self.index["shards"] if split in (None, s["split"])
         ]
+        for shard in self.shards:
+            if not PLAIN.fullmatch(shard["name"]):
+                raise ValueError(f"{shard['name'][:80]!r} in {folder} is no name of a shard")
         self._ends = list(np.cumsum([s["samples"] for s in self.shards], dtype=int))
         self._samples = functools.lru_cache(maxsize=32)(self._read_samples)
 

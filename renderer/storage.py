@@ -165,6 +165,8 @@ def read_json(path: Place) -> Any:
         return json.loads(read(path))
     except ValueError as error:  # also of bytes that are no UTF-8
         raise ValueError(f"{path} is not JSON: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path} is not JSON of ours: nested too deeply") from None
 
 
 def read_range(path: Place, offset: int, size: int) -> bytes:
@@ -173,7 +175,9 @@ def read_range(path: Place, offset: int, size: int) -> bytes:
         data = s3.read_range(path, offset, size)
     else:
         with path.open("rb", buffering=0) as file:
-            data = os.pread(file.fileno(), size, offset)
+            # Asked for more than there is, Python would make room for all of it first.
+            fits = min(offset, size) >= 0 and offset + size <= os.fstat(file.fileno()).st_size
+            data = os.pread(file.fileno(), size, offset) if fits else b""
     if len(data) != size:
         raise ValueError(f"{path} ends before byte {offset + size}")
     return data

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DatasetRefused
+from trainer.photos import small_enough
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -102,7 +103,8 @@ class Photos:
     def _photo(self, file: Path, side: int) -> Bytes:
         """Three times as high or wide as what is drawn, so that a piece of it shows something."""
         if (file, side) not in self._read:
-            photo = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            data = np.frombuffer(small_enough(file), np.uint8)
+            photo = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
             if photo is None:
                 raise DatasetRefused(f"{file} is no picture that can be read; remove it")
             scale = 3 * side / min(photo.shape[:2])

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from trainer.errors import DatasetRefused
+
 Bytes = NDArray[np.uint8]
 
 MAX_MEGAPIXELS = 50.0
@@ -84,6 +86,24 @@ def read(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
         size=(size[1], size[0]) if turned else size,
         colour=colourfulness(rgb, alpha),
     )
+
+
+def small_enough(path: Path) -> bytes:
+    """A picture's bytes, once its header promises no more pixels than memory should hold.
+
+    Nothing of a file that cannot be read. Raises DatasetRefused for too many.
+    """
+    try:
+        data = path.read_bytes()
+        with _opened(data) as image:
+            pixels = image.width * image.height
+    except (OSError, BadPhoto):
+        return b""
+    if pixels > MAX_MEGAPIXELS * 1e6:
+        raise DatasetRefused(
+            f"{path} has {pixels / 1e6:.0f} megapixels; at most {MAX_MEGAPIXELS:g}: remove it"
+        )
+    return data
 
 
 def is_picture(path: Path) -> bool:

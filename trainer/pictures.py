@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 
 from trainer.backgrounds import SUFFIXES
 from trainer.errors import DatasetRefused
+from trainer.photos import small_enough
 
 Bytes = NDArray[np.uint8]
 
 SPLITS = ("train", "val", "test")
+UNPICKLED = ("LSUN", "LSUNClass")
+"""Datasets of torchvision that keep an index beside the pictures, as a pickle that they trust."""
 # Of the SHA-256 order of a class's file names, as the renderer cuts the shapes of a category.
 _CUTS = {"train": (0.0, 0.7), "val": (0.7, 0.8), "test": (0.8, 1.0)}
 
@@ -125,9 +128,10 @@ class Folder:
 
     def image(self, number: int) -> Bytes:
         # An alpha channel is kept; a photo is turned upright as its EXIF says only without that.
-        file = str(self.files[number])
-        flags = cv2.IMREAD_UNCHANGED if file.lower().endswith(".png") else cv2.IMREAD_COLOR
-        image = cv2.imread(file, flags)
+        file = self.files[number]
+        flags = cv2.IMREAD_UNCHANGED if file.suffix.lower() == ".png" else cv2.IMREAD_COLOR
+        data = np.frombuffer(small_enough(file), np.uint8)
+        image = cv2.imdecode(data, flags) if len(data) else None
         if image is None:
             raise DatasetRefused(f"{file} is no picture that can be read; remove it")
         if image.dtype == np.uint16:
@@ -158,6 +162,8 @@ class Torchvision:
     def __init__(self, name: str, root: str, split: str):
         import torchvision.datasets
 
+        if name in UNPICKLED:
+            raise DatasetRefused(f"{name} of torchvision unpickles what it finds: give a folder")
         kind = getattr(torchvision.datasets, name, None)
         if not (inspect.isclass(kind) and name in torchvision.datasets.__all__):
             raise DatasetRefused(f"no dataset {name!r} in torchvision.datasets, such as CIFAR10")

@@ -22,6 +22,7 @@ import logging
 import os
 import socket
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ VERSION = 1
 JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
 METRICS = "metrics.jsonl"
 ARRAYS = "evaluation.npz"
+MOST_UNPACKED = 4 << 30
+"""Bytes of an evaluation's arrays: a zip of some MB may promise many GB."""
 
 
 class InUse(RunFailed):
@@ -77,8 +80,13 @@ class Evaluated:
         import numpy as np
 
         place = storage.by_content(self.folder / ARRAYS, self.digest)
-        with storage.on_disk(place) as path, np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with storage.on_disk(place) as path:
+            with zipfile.ZipFile(path) as packed:
+                size = sum(each.file_size for each in packed.infolist())
+            if size > MOST_UNPACKED:
+                raise ValueError(f"{place} would unpack to {size} bytes; at most {MOST_UNPACKED}")
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
 
 
 class Run:

@@ -116,7 +116,10 @@ def _obj(path: Path) -> None:
 
 def _gltf(path: Path) -> None:
     before = set(bpy.data.objects)
-    bpy.ops.import_scene.gltf(filepath=str(path), import_shading="NORMALS")
+    # Packed, a picture from anywhere on the disk would look like one that came with the file.
+    bpy.ops.import_scene.gltf(
+        filepath=str(path), import_shading="NORMALS", import_pack_images=False
+    )
     # The importer turns y up to z up; the file's own axes are wanted, the turn is ours to make.
     back = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
     for new in bpy.data.objects:

@@ -58,6 +58,7 @@ Progress = Callable[[int, int | None], None]
 # Hashing waits for the disk (network folders: for every file), and hashlib lets other threads run.
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 CHUNK = 1 << 20
+LARGEST = 16 << 30  # bytes of one file: 150 million triangles as text
 
 
 class Source(Protocol):
@@ -178,6 +179,8 @@ def identify(candidate: Candidate) -> Shape:
             sha256 = digest(Path(candidate.path))
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
+        except ValueError as error:
+            problem = str(error)
     return Shape(
         key=make_key(candidate.group, candidate.id),
         id=candidate.id,
@@ -194,11 +197,14 @@ def identify(candidate: Candidate) -> Shape:
 def digest(path: Path) -> str:
     """SHA-256 of a mesh file, then of its MTL, buffers and textures in order of name.
 
-    Raises OSError if one of them cannot be read.
+    Raises OSError if one of them cannot be read, ValueError if they are too many or too large.
     """
     total = hashlib.sha256()
     for part in (path, *references_of(path, roots_of(path)).files):
         with open(part, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:  # it may well be a hole without end
+                raise ValueError(f"{part.name} has {size} bytes; at most {LARGEST}")
             while chunk := file.read(CHUNK):
                 total.update(chunk)
     return total.hexdigest()

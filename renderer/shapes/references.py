@@ -22,6 +22,8 @@ from urllib.parse import unquote
 
 CHUNK = 4 << 20  # bytes read at a time
 LONGEST_MTL = 16 << 20  # a material library above this is no material library
+LONGEST_JSON = 256 << 20  # of a glTF, with what is embedded in it
+MOST_NAMES = 10_000  # other files of one mesh: each missing one costs a look at its folder
 LONGEST_NAME = 4096  # Linux's PATH_MAX; a longer line names no file
 
 # Options of map_* and how many values each may take; source: the MTL specification, section
@@ -52,6 +54,8 @@ class References:
     """Each name that leads to one of `files`, so that a renderer can mend a path."""
     buffers: tuple[str, ...] = ()
     """Those of `missing` and `outside` that hold the geometry itself (glTF)."""
+    followed: tuple[str, ...] = ()
+    """Those of `outside` that are there and that Blender would read all the same: an OBJ's MTL."""
 
     def named(self, name: str) -> Path | None:
         """The file that a name in the mesh leads to, as `found` has it or as a glTF's URI."""
@@ -67,7 +71,9 @@ def roots_of(path: Path) -> tuple[Path, ...]:
 
 
 def references(path: Path, roots: tuple[Path, ...]) -> References:
-    """What a mesh file refers to. Raises OSError if the file itself cannot be read.
+    """What a mesh file refers to.
+
+    Raises OSError if the file itself cannot be read, ValueError if it names too many others.
 
     path    OBJ, GLB or glTF; the other formats refer to nothing that Blender reads
     roots   folders that may be read, see `roots_of`
@@ -152,9 +158,12 @@ class _Collected:
         self.named: dict[str, Path | None] = {}
         self.outside: set[str] = set()
         self.buffers: set[str] = set()
+        self.followed: set[str] = set()
 
     def add(self, name: str, folder: Path | None = None, buffer: bool = False) -> Path | None:
         if name not in self.named:
+            if len(self.named) >= MOST_NAMES:
+                raise ValueError(f"it names more than {MOST_NAMES} other files")
             self.named[name], outside = find_named(name, folder or self.folder, self.roots)
             if outside:
                 self.outside.add(name)
@@ -172,6 +181,7 @@ class _Collected:
             outside=tuple(sorted(self.outside)),
             found=tuple(sorted(found.items())),
             buffers=tuple(sorted(self.buffers)),
+            followed=tuple(sorted(self.followed)),
         )
 
 
@@ -179,6 +189,9 @@ def _of_obj(path: Path, collected: _Collected) -> None:
     libraries = []
     for line in lines_with(path, b"mtllib"):
         libraries += _libraries(line, collected)
+    for name in collected.outside:  # so far these are libraries
+        if os.path.exists(os.path.join(path.parent, name.replace("\\", "/"))):
+            collected.followed.add(name)
     # Blender also reads the library that has the mesh's own name, whether it is named or not.
     own = path.with_suffix(".mtl")
     if collected.roots.hold_file(str(own)):
@@ -289,11 +302,15 @@ def gltf_json(path: Path) -> dict[str, Any]:
             length, kind = int.from_bytes(head[12:16], "little"), head[16:20]
             if kind != b"JSON":
                 raise ValueError("the first chunk of the GLB is not JSON")
+            if length > LONGEST_JSON:
+                raise ValueError(f"{length} bytes of JSON; at most {LONGEST_JSON}")
             text = file.read(length)
             if len(text) < length:
                 raise ValueError(f"cut off: {len(text)} of {length} bytes of JSON")
         else:
-            text = head + file.read()
+            text = head + file.read(LONGEST_JSON)
+            if len(text) > LONGEST_JSON:
+                raise ValueError(f"more than {LONGEST_JSON} bytes of JSON")
     try:
         document = json.loads(text.decode("utf-8"), parse_constant=_refused)
     except (ValueError, RecursionError) as error:

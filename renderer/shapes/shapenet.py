@@ -40,7 +40,7 @@ def find(rest: str, up: str | None, limit: int | None) -> Iterator[Candidate]:
         raise ValueError(f"{ROOT}={root}: no synset folder such as 02958343 in it{_zipped(root)}")
     if not model:
         return models(root, offsets, up, limit)
-    if not os.path.lexists(root / offsets[0] / model):
+    if "/" in model or model.startswith(".") or not os.path.lexists(root / offsets[0] / model):
         raise ValueError(f"shapenet: no model {model!r} in {root / offsets[0]}")
     return iter([candidate(root / offsets[0] / model, up)])
 

@@ -125,7 +125,7 @@ class TestDecoding:
     def test_an_array_of_objects_is_refused_as_reading_it_would_run_code(self) -> None:
         buffer = io.BytesIO()
         np.save(buffer, np.array([{}], object), allow_pickle=True)
-        with pytest.raises(ValueError, match="allow_pickle"):
+        with pytest.raises(ValueError, match="would run code"):
             decode_member("points.npy", buffer.getvalue())
 
     @pytest.mark.parametrize("name", ["png", "00.jpg", "a.txt", "00.thumbnail.png", "rgba"])

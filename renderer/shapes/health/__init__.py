@@ -17,6 +17,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from renderer.shapes.health import textures
 from renderer.shapes.health.findings import Findings
 from renderer.shapes.references import References, references, roots_of
 
@@ -72,6 +73,9 @@ def inspect(path: Path | str) -> Health:
         needs = references(path, roots_of(path))
         reader = importlib.import_module(f"{__name__}.{FORMATS[format]}")
         reader.read(path, needs, findings)
+        textures.check(
+            ((file.name, file) for file in needs.files if file.suffix.lower() != ".mtl"), findings
+        )
     except MALFORMED as error:
         # A reader stumbled on what it did not foresee: the file's fault, and it cannot be rendered.
         findings.problem(f"malformed: {type(error).__name__} {error}"[:200])
@@ -79,9 +83,11 @@ def inspect(path: Path | str) -> Health:
         reason = f"cannot be read: {error.strerror or error}"
         return Health(format=format, bytes=0, problems=(reason,))
     findings.conclude()
-    textures = [name for name in needs.missing if name not in needs.buffers]
-    if textures:
-        findings.warn(f"missing: {_few(textures)}")
+    missing = [name for name in needs.missing if name not in needs.buffers]
+    if missing:
+        findings.warn(f"missing: {_few(missing)}")
+    if needs.followed:
+        findings.problem(f"a material library outside of its folder: {_few(needs.followed)}")
     if needs.outside:
         findings.warn(f"outside the model's folder, not read: {_few(needs.outside)}")
     return Health(

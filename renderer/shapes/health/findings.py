@@ -14,6 +14,9 @@ UNUSUAL = 1e18
 # A mesh this many times its size away from the origin has steps of more than 1/1000 of its size.
 FAR = 2**24 / 1000
 
+# Some 10 GB in Blender. A small glTF can name one mesh in many nodes.
+MOST_TRIANGLES = 50_000_000
+
 
 class Findings:
     """Counts, problems and warnings of one file, as a reader meets them."""
@@ -94,6 +97,9 @@ class Findings:
             return
         if not (self.low <= self.high).all():
             return  # nothing is known of its coordinates (compressed)
+        if self.triangles > MOST_TRIANGLES:
+            self.problem(f"{self.triangles} triangles; at most {MOST_TRIANGLES}")
+            return
         extent, reach = (
             float((self.high - self.low).max()),
             float(np.abs((self.low, self.high)).max()),

@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.shapes.health import textures
 from renderer.shapes.health.findings import Findings
 from renderer.shapes.references import References, gltf_json
 
@@ -41,6 +43,7 @@ EXTENSIONS = {
     "KHR_texture_transform",
 }
 DRACO = "KHR_draco_mesh_compression"
+MOST_UNSEEN = 64  # bytes that a file may stand for with one: zeros, and what Draco has packed
 DEEPEST = 900  # nodes within nodes: as many were seen to work; Python's recursion ends at 1000
 LENGTHS = {"matrix": 16, "translation": 3, "rotation": 4, "scale": 3, "baseColorFactor": 4,
            "emissiveFactor": 3}  # fmt: skip
@@ -90,6 +93,7 @@ class _Document:
         self.json = gltf_json(path)
         self.loaded: dict[int, NDArray[np.uint8]] = {}
         self.counted: dict[int, tuple[int, int, int]] = {}
+        self.listed: dict[str, list[dict[str, Any]]] = {}
 
     def read(self) -> None:
         _check_version(self.json)
@@ -103,18 +107,34 @@ class _Document:
                 _check_types(one, {"name": TEXT, **fields}, f"{kind}[{number}]")
         self.embedded = _binary_chunk(self.path)
         self._check_links()
+        textures.check(self._embedded_pictures(), self.findings)
         for mesh in self._meshes_by_nodes():
             vertices, faces, triangles = self._mesh(mesh)
             self.findings.vertices += vertices
             self.findings.faces += faces
             self.findings.triangles += triangles
 
+    def _embedded_pictures(self) -> Iterator[tuple[str, bytes]]:
+        """The pictures that lie in the file itself or in its buffers."""
+        for number, image in enumerate(self.all("images")):
+            where, uri = f"images[{number}]", image.get("uri")
+            if isinstance(uri, str) and uri.startswith("data:"):
+                try:
+                    yield where, base64.b64decode(uri.partition(";base64,")[2])
+                except binascii.Error as error:
+                    raise ValueError(f"{where}: {error}") from None
+            elif uri is None and "bufferView" in image:
+                length = self.one("bufferViews", image["bufferView"], where).get("byteLength", 0)
+                whole = self._values(image, np.dtype(np.uint8), 1, length, where)
+                yield where, whole.tobytes()
+
     def all(self, kind: str) -> list[dict[str, Any]]:
-        listed = _of(self.json, kind, list, [])
-        if not all(isinstance(one, dict) for one in listed):
-            raise ValueError(f"{kind} holds something that is no object")
-        objects: list[dict[str, Any]] = listed
-        return objects
+        if kind not in self.listed:  # looked at once: there may be a million nodes
+            listed = _of(self.json, kind, list, [])
+            if not all(isinstance(one, dict) for one in listed):
+                raise ValueError(f"{kind} holds something that is no object")
+            self.listed[kind] = listed
+        return self.listed[kind]
 
     def one(self, kind: str, number: Any, wanted_by: str) -> dict[str, Any]:
         listed = self.all(kind)
@@ -256,7 +276,14 @@ class _Document:
         sparse = accessor.get("sparse")
         if sparse is not None:
             values = self._sparse(values, sparse, kind, width, count, where)
+        if values is None:
+            self._refuse_absurd(count * width * kind.itemsize, where)
         return values
+
+    def _refuse_absurd(self, size: int, where: str) -> None:
+        """Zeros need not be in the file, and Blender makes them all the same."""
+        if not 0 <= size <= MOST_UNSEEN * max(1 << 20, os.stat(self.path).st_size):
+            raise ValueError(f"{where}: {size} bytes of values without data")
 
     def _sparse(
         self, values: Any, sparse: dict[str, Any], kind: np.dtype[Any], width: int, count: int,
@@ -270,9 +297,7 @@ class _Document:
         if len(at) and int(at.max()) >= count:
             raise ValueError(f"{where}.sparse names value {int(at.max())} of {count}")
         if values is None:
-            # Zeros are not in the file: an absurd count must not become memory.
-            if count * width * kind.itemsize > 64 * max(1 << 20, os.stat(self.path).st_size):
-                raise ValueError(f"{where}: {count} values without data")
+            self._refuse_absurd(count * width * kind.itemsize, where)
             values = np.zeros((count, width), kind)
         filled: NDArray[Any] = values.copy()
         filled[at] = new

@@ -209,8 +209,10 @@ def read(type_: type[T], text: str | bytes, thing: str) -> T:
 
 def read_file(kind: Kind, path: Path) -> Any:
     """A Job from a file of JSON. Raises BadJson; OSError when it cannot be read."""
-    with path.open("rb") as file:
-        return kind.read_job(file.read(LONGEST + 1), str(path))
+    size = path.stat().st_size
+    if size > LONGEST:
+        raise BadJson(str(path), f"{size} bytes, more than the {LONGEST} of any job")
+    return kind.read_job(path.read_bytes(), str(path))
 
 
 @functools.cache

@@ -295,7 +295,7 @@ def _of_gltf(path: Path, collected: _Collected) -> None:
 def gltf_json(path: Path) -> dict[str, Any]:
     """The JSON of a glTF or GLB file. Raises ValueError, one line, if it has none."""
     with open(path, "rb") as file:
-        head = file.read(20)
+        head, size = file.read(20), os.fstat(file.fileno()).st_size
         if head[:4] == b"glTF":
             if len(head) < 20:
                 raise ValueError("cut off: no GLB header")
@@ -304,13 +304,13 @@ def gltf_json(path: Path) -> dict[str, Any]:
                 raise ValueError("the first chunk of the GLB is not JSON")
             if length > LONGEST_JSON:
                 raise ValueError(f"{length} bytes of JSON; at most {LONGEST_JSON}")
-            text = file.read(length)
+            text = file.read(min(length, size))  # asked for more, Python would make room for it
             if len(text) < length:
                 raise ValueError(f"cut off: {len(text)} of {length} bytes of JSON")
         else:
-            text = head + file.read(LONGEST_JSON)
-            if len(text) > LONGEST_JSON:
-                raise ValueError(f"more than {LONGEST_JSON} bytes of JSON")
+            if size > LONGEST_JSON:
+                raise ValueError(f"{size} bytes of JSON; at most {LONGEST_JSON}")
+            text = head + file.read()
     try:
         document = json.loads(text.decode("utf-8"), parse_constant=_refused)
     except (ValueError, RecursionError) as error:

@@ -17,12 +17,13 @@ from tests.trainer.conftest import Quiet
 from tests.trainer.datasets import make_dataset
 from tests.trainer.test_cyclegan import PlainPool
 from trainer import chance, checkpoint, cyclegan, measure, report, samples, start
+from trainer.cutouts import shown
 from trainer.data import Snapshot
 from trainer.errors import DatasetRefused
 from trainer.jobs import evaluate
 from trainer.jobs.train import Job, resolve
 from trainer.models import Moment, aist
-from trainer.models.aist import AIST, Config, on_black, shown
+from trainer.models.aist import AIST, Config
 from trainer.run import Run
 from trainer.session import make_tools
 
@@ -176,23 +177,6 @@ def test_presets_have_the_published_weights():
 
 
 # --- examples ---------------------------------------------------------------------------------
-
-
-def test_a_picture_lies_on_black_and_its_shape_is_nowhere_black():
-    rgba = np.zeros((6, 6, 4), np.uint8)
-    rgba[1:5, 1:5] = (200, 100, 0, 255)
-    rgba[2, 2] = (0, 0, 0, 255)
-    rgba[3, 3] = (200, 100, 50, 128)
-    rgba[0, 0] = (90, 90, 90, 0)
-
-    image = on_black(rgba, 6)
-
-    assert image[0, 0].tolist() == [0, 0, 0, 0]
-    assert image[2, 2].tolist() == [1, 1, 1, 255]
-    assert image[3, 3].tolist() == [100, 50, 25, 128]
-    for size in (3, 12):  # after resampling too
-        other = on_black(rgba, size)
-        assert ((other[..., 3] > 0) == other[..., :3].any(axis=2)).all()
 
 
 def test_pairs_go_through_both_sides_and_mix_them(blocks, photos):

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer import alpha as masks
 from trainer import cyclegan, features, realism
+from trainer.cutouts import Views, shown
 from trainer.cyclegan import Discriminator, Generator, Pool, distance, frozen, real_loss
 from trainer.errors import DatasetRefused
 from trainer.models import Evaluation, Moment, Samples, Tools
@@ -219,28 +218,6 @@ def check(config: Config, facts: Facts) -> None:
 # --- examples --------------------------------------------------------------------------------
 
 
-class Views:
-    """Every view of a split, on black: key, image [4, S, S] uint8: colours times alpha, alpha."""
-
-    def __init__(self, snapshot: Snapshot, split: str, size: int, flip: bool = False):
-        from trainer.data import Reader
-
-        if "rgba" not in snapshot.facts.passes:
-            raise DatasetRefused(f"{', '.join(snapshot.facts.folders)} has no rgba pass")
-        self.items, self.views = snapshot.items(split), snapshot.facts.views
-        self.reader, self.size, self.flip = Reader(snapshot), size, flip
-
-    def __len__(self) -> int:
-        return len(self.items) * self.views
-
-    def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        item, view = self.items[index // self.views], index % self.views
-        image = on_black(self.reader.image(item, view), self.size)
-        if self.flip and rng.random() < 0.5:
-            image = image[:, ::-1]
-        return {"key": item.key, "image": np.ascontiguousarray(image.transpose(2, 0, 1))}
-
-
 class Pairs:
     """A render and a real picture that have nothing to do with each other: key, x and y, each
     [4, S, S] uint8."""
@@ -278,31 +255,6 @@ def sides(snapshot: Snapshot) -> tuple[Snapshot, Snapshot]:
     if real is None:
         raise DatasetRefused(f"aist wants --real too: {DATASETS['real']}")
     return snapshot, real
-
-
-def on_black(rgba: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """uint8 [S, S, 4] colours times alpha, and alpha; after resampling what is seen is not black.
-
-    rgba  straight, as it is stored
-    """
-    colours = rgba[..., :3] * (rgba[..., 3:] / np.float32(255))
-    whole = np.dstack([colours, rgba[..., 3].astype(np.float32)])
-    if rgba.shape[:2] != (size, size):
-        smaller = size < max(rgba.shape[:2])
-        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-        whole = cv2.resize(whole, (size, size), interpolation=how)
-    image: NDArray[np.uint8] = np.clip(np.rint(whole), 0, 255).astype(np.uint8)
-    seen = image[..., 3] > 0
-    image[~seen] = 0
-    image[seen & ~image[..., :3].any(axis=2), :3] = 1
-    return image
-
-
-def shown(image: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 [B, 4, S, S] to colours [B, 3, S, S] in [-1, 1] and alpha [B, 1, S, S] in [0, 1]."""
-    values = image.to(torch.get_default_dtype()) / 255
-    colours = (2 * values[:, :3] - 1).contiguous(memory_format=torch.channels_last)
-    return colours, values[:, 3:]
 
 
 # --- the networks ----------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def test_pins_and_only_the_extras_of_the_roles_are_installed() -> None:
     told = install.packages(place, "1", "/opt/uv", "w.whl", ["train", "render"])
 
     assert "--constraint /farm/versions/1.new/constraints.txt" in told
-    assert "'shapefarm[render,train] @ file:///farm/versions/1.new/w.whl'" in told
+    wheel = Path("/farm/versions/1.new/w.whl").as_uri()
+    assert f"'shapefarm[render,train] @ {wheel}'" in told
     assert told.startswith("set -a; . /farm/environment; set +a; ")
     assert "shapefarm @ file" in install.packages(place, "1", "/opt/uv", "w.whl", [])

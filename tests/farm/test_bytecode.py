@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# One that nobody compiled stands for the packages, which may be compiled where the tests run.
 STORY = """
 from farm import bytecode
+bytecode.LARGE = ("raw",)
 bytecode.keep()
 import os, subprocess, sys
 import farm.words
@@ -19,7 +21,8 @@ subprocess.run([sys.executable, "-c", "import farm.errors, sys; print(sys.pycach
 
 def run(tmp_path: Path, **environment: str) -> list[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    kept |= {"XDG_CACHE_HOME": str(tmp_path), **environment}
+    (tmp_path / "raw.py").touch()
+    kept |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path), **environment}
     done = subprocess.run(
         [sys.executable, "-c", STORY], env=kept, capture_output=True, text=True, check=True
     )

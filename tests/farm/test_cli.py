@@ -86,7 +86,7 @@ def test_every_command_is_in_the_help_and_has_help_of_its_own(word, capsys):
         ),
         (["up", "--workers", "0"], "farm: --workers 0: at least 1"),
         (["logs"], "farm: JOB or --worker must be given (see farm logs --help)"),
-        (["worker", "rendr"], "farm: no role 'rendr'; there are render, train"),
+        (["worker", "rendr"], "farm: no role 'rendr'; there are both, cpu, render, train"),
     ],
 )
 def test_wrong_use_is_one_line(words, told, tmp_path):
@@ -103,8 +103,16 @@ def test_a_wrong_setting_is_one_line():
     assert result.stderr == "farm: FARM_TRIES ('many') must be a int of at least 0\n"
 
 
-def test_a_broker_that_does_not_answer_is_one_line_without_its_password():
-    result = farm("status", FARM_BROKER_URL="redis://:secret@127.0.0.1:1/0")
+def test_a_broker_that_does_not_answer_is_one_line_without_its_password(tmp_path):
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("secret")
+
+    result = farm(
+        "status",
+        FARM_BROKER_URL="redis://submit@127.0.0.1:1/0",
+        FARM_BROKER_PASSWORD_FILE=str(password),
+    )
 
     assert (result.returncode, result.stdout) == (1, "")
     assert len(result.stderr.splitlines()) == 1

@@ -26,12 +26,14 @@ import errno
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 PR_SET_PDEATHSIG = 1
@@ -173,6 +175,7 @@ def serve(package: str, warm_up: Callable[[], object] = lambda: None) -> int:
     need.
     """
     die_with_parent()
+    _go_first()
     channel = _take_channel()
     for lacking in _give_up_rights():
         print(lacking, file=sys.stderr)
@@ -183,6 +186,14 @@ def serve(package: str, warm_up: Callable[[], object] = lambda: None) -> int:
     while (message := channel.receive()) is not None:
         _run(package, message["run"], channel)
     return os.EX_OK
+
+
+def _go_first() -> None:
+    """When memory runs out the kernel ends this process and not its worker; and it leaves no image
+    of its memory behind, which would be large and hold what was read."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _give_up_rights() -> list[str]:

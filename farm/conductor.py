@@ -14,6 +14,7 @@ from pathlib import Path
 
 import redis
 
+from farm import confine
 from farm.child import told
 from farm.pipelines import HELD, WAITING, PipelineRecord, Pipelines, PipelineView, StageView
 from farm.records import ACTIVE, CANCELLED, DONE, FAILED, PAUSED, RUNNING
@@ -26,8 +27,9 @@ FILE = "pipeline.json"
 class Conductor:
     """Looks at every pipeline that is at work, once per tick."""
 
-    def __init__(self, pipelines: Pipelines, threads: Executor):
-        self.pipelines, self.threads = pipelines, threads
+    def __init__(self, pipelines: Pipelines, threads: Executor, roots: tuple[str, ...] = ()):
+        """roots: storage roots, beneath which alone a pipeline's folder may lie; none: anywhere."""
+        self.pipelines, self.threads, self.roots = pipelines, threads, roots
         self._written: dict[str, str] | None = None
         """What was last written of each; None before the first look."""
         self._writes: dict[str, Future[None]] = {}
@@ -41,6 +43,8 @@ class Conductor:
             if not record.active and name not in self._written:
                 continue
             try:
+                if self.roots:
+                    confine.refuse([record.out], "write", self.roots)
                 if record.active:
                     self._conduct(record)
                 # At rest, because it has just ended or somebody stopped it: once more.

@@ -67,7 +67,7 @@ class Controller:
         # that run want their indexes written meanwhile.
         self.planners = ThreadPoolExecutor(PLANNERS, thread_name_prefix="planner")
         self.meetings = Meetings(store)
-        self.conductor = Conductor(Pipelines(store), self.threads)
+        self.conductor = Conductor(Pipelines(store), self.threads, settings.storage_roots)
 
     def tick(self) -> bool:
         """One look at everything; whether tasks went out.
@@ -127,7 +127,7 @@ class Controller:
         for life in self.lives.values():
             life.close()
         self.lives = {}
-        self.conductor = Conductor(Pipelines(self.store), self.threads)
+        self.conductor = Conductor(Pipelines(self.store), self.threads, self.settings.storage_roots)
 
     def _tidy(self) -> None:
         """Once a minute, forget the workers that are gone for good."""

@@ -33,6 +33,7 @@ class Doctor:
             "blender": _blender(settings),
             **_torch(settings),
             "redis": _redis(settings),
+            "confinement": _confinement(settings),
             "disk": _disk(settings),
             "versions": _versions(),
         }
@@ -151,6 +152,25 @@ def _redis(settings: Any) -> Facts:
         return {"ok": not old, "text": text, "version": version}
     except BrokerFailed as failure:
         return {"ok": False, "text": str(failure)}
+
+
+def _confinement(settings: Any) -> Facts:
+    """What the kernel keeps child programs from (docs/security.md)."""
+    import platform
+
+    from farm import jail
+
+    landlock = jail.landlock()
+    offline = sys.platform == "linux" and platform.machine() in jail.SOCKET
+    network = "rendering has no network" if offline else "rendering could use the network"
+    if not settings.storage_roots:
+        files = "files are not confined: no storage roots are set"
+    elif landlock:
+        files = f"child programs keep to the storage roots (Landlock {landlock})"
+    else:
+        files = "no Landlock here: the kernel does not keep child programs to the storage roots"
+    well = bool(landlock) or not settings.storage_roots
+    return {"ok": well, "text": f"{network}; {files}", "landlock": landlock, "offline": offline}
 
 
 def _disk(settings: Any) -> Facts:

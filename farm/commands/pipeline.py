@@ -66,12 +66,17 @@ class Submit:
 
 
 def _submit(pipeline: Pipeline, settings: Any, asked: Submit) -> int:
-    from farm import local
+    from farm import confine, kinds, local
     from farm.follow import Interrupt
     from farm.follow_pipeline import follow
     from farm.pipelines import Pipelines
     from farm.words import typed
 
+    if settings.storage_roots:
+        confine.refuse([pipeline.out], "write", settings.storage_roots)
+    for stage in pipeline.stages:
+        kind = kinds.load(stage.kind, settings.kind_packages)
+        confine.check(settings, kind, kind.read_job(stage.job))
     store = local.open_store_with_roots(settings)
     if settings.private and asked.workers:
         local.wish(store, workers=asked.workers)

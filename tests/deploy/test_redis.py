@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,31 @@ def test_no_environment_has_a_password_in_it(lab):
 
         assert "FARM_BROKER_PASSWORD_FILE" in environment
         assert not [secret for secret in passwords(lab) if secret in environment]
+
+
+@pytest.mark.parametrize(
+    "words", [("controller",), ("worker", "count", "--slot", "x"), ("status",)]
+)
+def test_whoever_has_the_wrong_password_is_told_and_it_is_in_no_log(lab, words, tmp_path):
+    wrong = tmp_path / "password"
+    wrong.write_text("hunter2-and-some-more")
+    wrong.chmod(0o600)
+    environment = {**lab.environment("worker"), "FARM_BROKER_PASSWORD_FILE": str(wrong)}
+    log = tmp_path / "log"
+
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "farm.cli", *words],
+            env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        wait(lambda: "invalid username-password" in log.read_text())
+    finally:
+        process.kill()
+        process.wait()
+
+    assert "hunter2" not in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 # what is written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 from farm import confine, kinds
 from farm.attempt import Runner
+from farm.conductor import Conductor
+from farm.pipeline import Pipeline
+from farm.pipelines import Pipelines
 from farm.records import JobRecord
 from farm.secret import without_secrets
 from farm.settings import Settings
@@ -245,6 +249,21 @@ def test_a_worker_gives_no_child_what_somebody_wrote_into_redis(lab, store, job,
     assert store.leased(record.id) == 0
     assert runner.rss_mb() == 0  # no child was started
     assert not list((lab / "secret").glob("x*"))
+
+
+def test_a_pipelines_folder_is_not_written_elsewhere_either(lab, store):
+    """Neither by the command nor, whoever wrote into Redis, by the controller."""
+    pipelines, threads = Pipelines(store), ThreadPoolExecutor(1)
+    outside = Pipeline(id="0123456789ab", name="x", file="x", out=f"{lab}/secret/x", stages=())
+    pipelines.submit(outside)
+
+    Conductor(pipelines, threads, (f"{lab}/data",)).tick()
+    threads.shutdown()
+
+    record = pipelines.get(outside.id)
+    assert record.state == "failed"
+    assert "secret/x' may not be written" in record.reason
+    assert not (lab / "secret" / "x").exists()
 
 
 def test_only_a_job_on_an_object_store_has_its_credentials():

@@ -141,11 +141,14 @@ def test_a_child_program_has_no_secrets_and_no_network_from_its_first_task_on(re
             pass
         more = filters_of(program.pid) - filters_of(os.getpid())
         environment = psutil.Process(program.pid).environ()
+        cores = psutil.Process(program.pid).rlimit(psutil.RLIMIT_CORE)
+        score = int(Path(f"/proc/{program.pid}/oom_score_adj").read_text())
     finally:
         program.kill()
 
     assert event["event"] == "ready"
     assert more == filters
+    assert (cores, score) == ((0, 0), 500)
     seen = {name for name, value in environment.items() if "hunter2" in value}
     assert seen == {"HARMLESS"} | ({"AWS_SECRET_ACCESS_KEY"} if reach == CLOUD else set())
 

@@ -21,6 +21,7 @@ from typing import Any
 from farm import confine, kinds, scratch
 from farm.address import own_address, redis_url
 from farm.child import Meeting
+from farm.client import AWAY
 from farm.errors import ProgramFailed
 from farm.gate import Gate
 from farm.log_line import ERROR
@@ -30,7 +31,7 @@ from farm.program import MACHINE, Program
 from farm.records import ItemFailure, JobRecord
 from farm.roles import has_enough, queues
 from farm.settings import Settings
-from farm.store import AWAY, MOST_STRIKES, Store
+from farm.store import MOST_STRIKES, Store
 from farm.task_log import TaskLog
 from farm.version import version
 
@@ -457,6 +458,7 @@ class Attempt:
                 return answer != "lost"
             except AWAY as error:
                 log.warning("no answer from Redis, waiting to commit: %s", error)
+                self.runner.stop.wait(POLL_S)
         return False
 
     def _commit(self, value: Any) -> None:

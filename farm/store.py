@@ -35,6 +35,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from farm import scripts
+from farm.client import AWAY, Client
 from farm.records import (
     ACTIVE,
     DONE,
@@ -81,8 +82,6 @@ PARTS = (
     "here",
     "later",
 )
-AWAY = (redis.ConnectionError, redis.TimeoutError)
-"""What a Redis that does not answer raises."""
 BULK = 1000  # commands per round trip when a plan is recorded
 LOG_S = 86_400  # a live log stays for so long after its last line
 MOST_LOGS = 1000  # live logs of one job
@@ -97,7 +96,7 @@ def connect(url: str, patience_s: float = 10.0) -> redis.Redis:
     come within the timeout; a lost connection is tried again for about patience_s.
     """
     backoff = ExponentialBackoff(cap=1.0, base=0.05)
-    return redis.Redis.from_url(
+    return Client.from_url(
         url,
         decode_responses=True,
         socket_timeout=20.0,

@@ -17,6 +17,7 @@ import contextlib
 import json
 import math
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -257,6 +258,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="leases of 3 s and short faults")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the lab is taken down first
     if why := missing():
         print(f"chaos: {why}", file=sys.stderr)
         return 1

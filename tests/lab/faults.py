@@ -68,6 +68,9 @@ def draw(kind: str, room: Room, rng: random.Random, lengths: Lengths) -> Fault:
             return Fault(kind, home.name, 0.0, of_all, lambda: _kill(process))
         case "disk":
             return Fault(kind, host.name, lasting(lengths.full), of_host, lambda: _disk(host))
+        case "server disk":
+            server = room.lab.server
+            return Fault(kind, server.name, lasting(lengths.full), of_all, lambda: _disk(server))
         case "stop worker":
             process, name = room.worker(host, slot), room.name(host, slot)
             return Fault(kind, name, lasting(lengths.stopped), (name,), lambda: _stop(process))
@@ -81,7 +84,7 @@ def draw(kind: str, room: Room, rng: random.Random, lengths: Lengths) -> Fault:
 
 
 KINDS = (
-    "cut", "power", "server", "redis", "controller", "disk",
+    "cut", "power", "server", "redis", "controller", "disk", "server disk",
     "stop worker", "stop child", "stop controller",
 )  # fmt: skip
 

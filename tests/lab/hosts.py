@@ -35,6 +35,7 @@ from tests.lab.network import Bridge, sweep_bridges
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "shapefarm-lab-"
+SERVER_DISK = 4  # Redis lets its file grow to 64 MB before it is written anew
 ROLES = (*lab_redis.ROLES, "count")  # of queues; the double's too
 _letters = itertools.cycle("abcdefghijklmnopqrstuvwxyz")
 
@@ -327,7 +328,8 @@ class Lab:
     """Hosts on a network of their own, and a server with a Redis that asks for a password.
 
     hosts    how many, named h1, h2 ...; `server` is one more
-    disk_mb  size of each host's own disk; None: its folder lies on this machine's
+    disk_mb  size of each host's own disk, the server's is four times as large; None: their folders
+             lie on this machine's
 
     `root` holds everything; `storage` is a folder all hosts see; `key` logs in as root and
     `known_hosts` knows every host. Everything ends with the block, and nothing stays if this
@@ -350,7 +352,9 @@ class Lab:
             self.storage = self.root / "storage"
             self.storage.mkdir()
             for number, name in self.names.items():
-                disk_mb = self._disk_mb if name != "server" else None
+                disk_mb = self._disk_mb
+                if name == "server" and disk_mb:
+                    disk_mb *= SERVER_DISK
                 self._all.append(Host(self, number, name, disk_mb))
                 self._all[-1].boot()
             self.server, *self.hosts = self._all

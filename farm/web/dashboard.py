@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import redis
 import tornado.web
 
-from farm import local, steering
+from farm import confine, local, steering
 from farm.errors import FarmError
 from farm.metrics import Metrics
 from farm.roster import age
@@ -46,7 +47,11 @@ ID = r"([0-9a-f]{12})"
 SHARD, NUMBER = r"([a-z0-9][a-z0-9_-]{0,80}-\d{6,9})", r"(\d{1,6})"
 KIND, SIZE = f"({'|'.join([*PASSES, POINTS])})", f"({'|'.join(SIDES)})"
 VERB = f"({'|'.join([*steering.TURNS, 'retry'])})"
+TASK = f"({confine.PLAIN.pattern})"
 THREADS = 4
+MAY_NOT = "As its user of Redis this dashboard may only look; as `submit` it may do this too."
+FORBIDDEN = re.compile("NOPERM|user executing the script")
+"""How a Redis says that a user may not, to a command and within a script."""
 FOR_GOOD = "private, max-age=86400, immutable"
 """Of a picture whose address names its content: nobody's cache but the person's own keeps it."""
 WATCHED_S = 20.0
@@ -73,6 +78,8 @@ class Page(Handler):
             log.info("not there path=%s error=%s", self.request.path, error)
             raise Refused(404, TELLS[404]) from None
         except redis.RedisError as error:
+            if isinstance(error, redis.ResponseError) and FORBIDDEN.search(str(error)):
+                raise Refused(403, MAY_NOT) from None
             log.warning("no answer from Redis: %s", type(error).__name__)
             raise Refused(503, TELLS[503]) from None
 
@@ -124,6 +131,11 @@ class Pipeline(Page):
 class Job(Page):
     async def get(self, job: str) -> None:
         await self.show("job.html", self.farm.job_page, job)
+
+
+class Log(Page):
+    async def get(self, job: str, task: str) -> None:
+        await self.show("log.html", self.farm.log, job, task)
 
 
 class Shapes(Page):
@@ -253,6 +265,7 @@ ROUTES: list[Any] = [
     (rf"/pipeline/{ID}", Pipeline),
     (rf"/pipeline/{ID}/{VERB}", PipelineAction),
     (rf"/job/{ID}", Job),
+    (rf"/job/{ID}/log/{TASK}", Log),
     (rf"/job/{ID}/shapes", Shapes),
     (rf"/job/{ID}/shape/{SHARD}/{NUMBER}", Shape),
     (rf"/job/{ID}/view/{SHARD}/{NUMBER}/{NUMBER}/{KIND}\.{SIZE}\.webp", ViewPicture),

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farm import steering
+from farm import confine, steering
+from farm.log_line import read_line
 from farm.pipelines import PipelineRecord, Pipelines, PipelineView
 from farm.records import ACTIVE, RUNNING, ItemFailure, JobRecord, View, WorkerRecord
 from farm.roster import state_of
@@ -34,7 +35,7 @@ from renderer.shards import FAILED
 STRIP, SHEET, PAGE = 8, 36, 60
 """Shapes beside a job, on its page, on a page of all of them."""
 FAILURES, MENDED, SHARDS, PHOTOS = 100, 12, 12, 36
-EARLIER, JOBS = 12, 40
+EARLIER, JOBS, LOGS = 12, 40, 1000
 DOTS = 1500
 MOST_JSON = 4_000_000  # bytes
 CURVES = 12
@@ -140,6 +141,11 @@ class Farm:
         out = json.loads(record.job).get("out")
         if not isinstance(out, str) or not out:
             raise NotThere(f"job {record.id} makes nothing")
+        if self.settings.storage_roots:
+            try:
+                confine.refuse([out], "read", self.settings.storage_roots)
+            except ValueError as error:
+                raise NotThere(str(error)) from None
         return out
 
     # pages
@@ -224,6 +230,7 @@ class Farm:
             "classes": Counter(failure.cls for failure in failures).most_common(),
             "mended": self._mended(record),
             "dead": self._dead(job),
+            "logs": self.logs(job),
             "options": list(_options(record)),
             "charts": [],
             "data": None,
@@ -255,6 +262,25 @@ class Farm:
                 name for name in DRAWN if _is_there(folder, "pictures", f"{name}.png")
             ]
         return found
+
+    def logs(self, job: str) -> list[str]:
+        """Tasks that have a live log, the one that spoke last first; at most LOGS."""
+        found = self.store.logs(job)
+        return sorted(found, key=lambda task: -found[task])[:LOGS]
+
+    def log(self, job: str, task: str) -> dict[str, Any]:
+        """What a task said last: of one that runs, or has failed."""
+        record = self.job(job)
+        texts = self.store.log_lines(job, {task: ""})[task]
+        lines = [line for _, text in texts if (line := read_line(text, job=job, task=task))]
+        return {
+            "record": record,
+            "task": task,
+            "lines": [
+                (time.strftime("%H:%M:%S", time.localtime(line.time)), line) for line in lines
+            ],
+            "every": 2 if record.active else 15,
+        }
 
     def shapes(self, job: str, page: int) -> dict[str, Any]:
         """A page of all shapes of a dataset."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from farm.log_line import LogLine
 from farm.pipeline import Pipeline, Stage
 from farm.pipelines import Pipelines
 from farm.records import DONE, RUNNING, ItemFailure, JobRecord, WorkerRecord
@@ -147,6 +148,11 @@ def fill(store: Store, root: Path) -> None:
             tail="<i>last words</i>",
         )
         store.failed(RENDER, failure, kind="render", most=3)
+
+    line = LogLine(
+        time=0, level="error", worker=WORKER, item="broken", line="<b>cannot</b> read it"
+    )
+    store.log(RENDER, "train-000001", [line.as_json()], 200)
 
     (run / "samples").mkdir(parents=True)
     (run / "samples" / "00000020.png").write_bytes(encode_image("rgba", disc()))

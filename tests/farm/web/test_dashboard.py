@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from farm.settings import Settings
 from farm.store import Store, connect
 from farm.web import dashboard, password
 from farm.web.server import Place
+from tests.deploy.locked import locked
 from tests.farm.web import lab
 from tests.farm.web.lab import PIPELINE, RENDER, TRAIN, WORKER
 from tests.farm.web.serving import Browser, served
@@ -37,6 +39,8 @@ PATHS = [
     f"/pipeline/{PIPELINE}",
     JOB,
     f"/job/{TRAIN}",
+    f"{JOB}/log/train-000001",
+    f"{JOB}/log/none",
     f"{JOB}/shapes",
     f"{JOB}/shapes?page=99",
     f"{JOB}/shape/train-000001/0",
@@ -117,6 +121,7 @@ def state(store: Store) -> dict[str, Any]:
             "string": client.get,
             "set": client.smembers,
             "list": lambda k: client.lrange(k, 0, -1),
+            "stream": client.xrange,
             "zset": lambda k: client.zrange(k, 0, -1, withscores=True),
         }[kind](key)
     return found
@@ -262,6 +267,14 @@ def test_all_shapes_are_a_page_away_and_each_has_its_views(browser: Browser) -> 
     assert 'rel="prev"' in page and 'rel="next"' not in page
 
 
+def test_the_log_of_a_task_that_failed_is_a_page_away(browser: Browser) -> None:
+    assert f'href="{JOB}/log/train-000001"' in browser.get(JOB).text
+    page = browser.get(f"{JOB}/log/train-000001").text
+
+    assert "&lt;b&gt;cannot&lt;/b&gt; read" in page
+    assert '<tr class="error">' in page
+
+
 def test_a_small_picture_shows_the_shape(browser: Browser) -> None:
     import io
 
@@ -392,6 +405,44 @@ def test_nothing_is_read_outside_of_a_jobs_folder(
     assert browser.get(f"/job/{job}/view/train-000000/0/0/rgba.s.webp").status == 200
     store.client.delete(*store.client.keys(f"farm:{job}*"))
     store.client.zrem("farm:jobs", job)
+
+
+def test_a_job_outside_of_the_storage_roots_shows_nothing_of_its_folder(
+    filled: tuple[Store, Settings, Path],
+) -> None:
+    store, settings, root = filled
+    confined = replace(settings, storage_roots=(str(root / "run"),))
+    with opened((store, confined, root)) as browser:
+        page = browser.get(JOB)
+        assert (page.status, "train-000002.tar" in page.text) == (200, False)
+        assert browser.get(f"{JOB}/view/train-000001/0/0/rgba.s.webp").status == 404
+        assert "<figcaption>loss" in browser.get(f"/job/{TRAIN}").text
+
+
+def test_as_the_user_that_may_only_look_it_looks_and_does_nothing(tmp_path: Path) -> None:
+    """On a lab's Redis, whose users may do no more than their own."""
+    with locked(tmp_path / "redis") as redis_:
+        lab.fill(Store(redis_.client("controller")), tmp_path)
+        looker = Store(redis_.client("monitor"))
+        redis_.denied()
+        settings = Settings(home=tmp_path / "home", broker_url="redis://nowhere/0")
+        with opened((looker, settings, tmp_path)) as browser:
+            shown = [p for p in PATHS if p.startswith(("/job", "/pipe", "/workers")) or p == "/"]
+            assert {browser.get(p).status for p in shown} <= {200, 404}
+            # redis-py tells its name at the start, which nobody needs
+            assert {one["object"] for one in redis_.denied()} <= {"client"}
+            browser.login(password.load(settings.home).password)
+            answer = browser.post(f"{JOB}/pause", JOB)
+        assert (answer.status, "may only look" in answer.text) == (403, True)
+        doer = Store(redis_.client("submit"))
+        with opened((doer, settings, tmp_path)) as browser:
+            browser.login(password.load(settings.home).password)
+            assert browser.post(f"{JOB}/pause", JOB).status == 303
+            assert browser.post("/worker/pause", "/workers", name=WORKER).status == 303
+            page = f"/pipeline/{PIPELINE}"
+            assert browser.post(f"{page}/resume", page).status in (303, 409)
+        for each in (looker, doer):
+            each.client.close()
 
 
 def test_a_picture_that_would_fill_the_memory_is_not_decoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ ACROSS, DOWN, MARGIN = 44, 12, 3
 BEND = 10
 """Height of a line that passes a column."""
 FEW = 24
-SWEEPS = 8
+SWEEPS, BEGINNINGS = 6, 12
 LETTERS = 19
 
 
@@ -141,7 +142,7 @@ def layers(needs: Mapping[str, Sequence[str]]) -> tuple[list[list[str]], list[tu
 
 def _untangled(columns: list[list[str]], pieces: Sequence[tuple[str, str]]) -> list[list[str]]:
     """The columns in an order in which few lines cross: each name near the middle of those that it
-    is joined to, looked at from the left and from the right in turn.
+    is joined to, looked at from the left and from the right in turn, from several beginnings.
 
     Source: Sugiyama, Tagawa, Toda, Methods for visual understanding of hierarchical systems, 1981.
     """
@@ -151,30 +152,35 @@ def _untangled(columns: list[list[str]], pieces: Sequence[tuple[str, str]]) -> l
         before.setdefault(end, []).append(start)
         after.setdefault(start, []).append(end)
     best, fewest = columns, crossings(columns, pieces)
-    now = [list(column) for column in columns]
-    for turn in range(SWEEPS):
-        forward = turn % 2 == 0
-        joined = before if forward else after
-        order = range(1, len(now)) if forward else range(len(now) - 2, -1, -1)
-        for column in order:
-            beside = now[column - 1 if forward else column + 1]
-            rank = {name: place for place, name in enumerate(beside)}
-            own = {name: place for place, name in enumerate(now[column])}
-
-            def middle(
-                name: str,
-                joined: dict[str, list[str]] = joined,
-                rank: dict[str, int] = rank,
-                own: dict[str, int] = own,
-            ) -> float:
-                others = joined.get(name)
-                return sum(rank[o] for o in others) / len(others) if others else own[name]
-
-            now[column].sort(key=middle)
-        crossed = crossings(now, pieces)
-        if crossed < fewest:
-            best, fewest = [list(column) for column in now], crossed
+    chance = random.Random(0)
+    for beginning in range(BEGINNINGS):
+        if not fewest:
+            break
+        now = [list(column) for column in columns]
+        for column in now if beginning else ():
+            chance.shuffle(column)
+        for turn in range(SWEEPS):
+            joined, step = (before, -1) if turn % 2 == 0 else (after, 1)
+            order = range(len(now)) if step < 0 else reversed(range(len(now)))
+            for number in order:
+                if 0 <= number + step < len(now):
+                    now[number] = _sorted(now[number], joined, now[number + step])
+            crossed = crossings(now, pieces)
+            if crossed < fewest:
+                best, fewest = [list(column) for column in now], crossed
     return best
+
+
+def _sorted(
+    column: Sequence[str], joined: Mapping[str, Sequence[str]], beside: Sequence[str]
+) -> list[str]:
+    """Names in the order of the middle of what they are joined to in the column beside."""
+    rank = {name: place for place, name in enumerate(beside)}
+    middle = {
+        name: sum(rank[o] for o in joined[name]) / len(joined[name]) if name in joined else place
+        for place, name in enumerate(column)
+    }
+    return sorted(column, key=lambda name: middle[name])
 
 
 def crossings(columns: Sequence[Sequence[str]], pieces: Sequence[tuple[str, str]]) -> int:

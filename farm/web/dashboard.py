@@ -311,8 +311,11 @@ def keep_awake(settings: Settings, store: Store, ended: threading.Event) -> None
 # --- how things are told --------------------------------------------------------------------------
 
 
-def picture(job: str, place: Place, view: int = 0, kind: str = "rgba", size: str = "s") -> str:
-    """The address of a small picture."""
+def picture(
+    job: str, place: Place, view: int | None = None, kind: str = "rgba", size: str = "s"
+) -> str:
+    """The address of a small picture; of the view that stands for a shape where none is named."""
+    view = place.view if view is None else view
     way = f"/job/{job}/view/{place.shard}/{place.number}/{view}/{kind}.{size}.webp"
     return f"{way}?v={place.digest}"
 

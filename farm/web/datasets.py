@@ -50,6 +50,8 @@ class Place:
     """Name of the shard without `.tar`."""
     number: int
     """Of the sample in its shard."""
+    view: int
+    """The one that stands for it: another for each shape, for a rig's first may be from above."""
     key: str
     split: str
     digest: str
@@ -88,6 +90,8 @@ class Opened:
             counts = [int(shard["samples"]) for shard in shards]
             self.first = [0, *accumulate(counts)]
             self.bytes = sum(int(shard["bytes"]) for shard in shards)
+            members = [str(name) for name in self.dataset.index["members"]]
+            self.views = sum(name.endswith(".rgba.png") for name in members)
             self.splits: Counter[str] = Counter()
             for shard, count in zip(shards, counts, strict=True):
                 self.splits[str(shard["split"])] += count
@@ -130,11 +134,13 @@ class Opened:
             Place(
                 shard=name,
                 number=number,
-                key=self.sample(name, number).key,
+                view=int(hashlib.sha256(key.encode()).hexdigest(), 16) % max(1, self.views),
+                key=key,
                 split=str(entry["split"]),
                 digest=str(entry["sha256"])[:12],
             )
             for number in range(int(entry["samples"]))
+            for key in (self.sample(name, number).key,)
         ]
 
 

@@ -367,15 +367,13 @@ class Farm:
         opened = self.datasets.open(folder)
         index = opened.dataset.index
         members = [str(name) for name in index["members"]]
-        views = len({name.split(".")[0] for name in members if name.split(".")[0].isdigit()})
         newest = [n for n in self.store.newest(record.id, SHARDS) if n in opened.names]
         names = newest or list(opened.names)[-SHARDS:][::-1]
         return {
             "id": opened.dataset.id,
             "complete": opened.dataset.complete,
             "samples": len(opened.dataset),
-            "views": views,
-            "images": len(opened.dataset) * views,
+            "images": len(opened.dataset) * opened.views,
             "passes": [kind for kind in PASSES if any(n.endswith(f".{kind}.png") for n in members)],
             "points": "points.npy" in members,
             "splits": sorted(opened.splits.items(), key=lambda one: -one[1]),
@@ -621,7 +619,8 @@ def _about(about: dict[str, Any]) -> Iterable[tuple[str, str]]:
 def _is_flat(series: Iterable[Sequence[tuple[float, float]]]) -> bool:
     """Whether a number stays what it was: a baseline."""
     values = [value for points in series for _, value in points]
-    return len(values) > 1 and min(values) == max(values)
+    largest = max((abs(value) for value in values), default=0.0)
+    return len(values) > 1 and max(values) - min(values) <= max(1e-9, 1e-4 * largest)
 
 
 def _sheets(folder: str) -> list[int]:

@@ -109,7 +109,7 @@ def _line(points: Sequence[Point], x: object, y: object) -> str:
 def spark(points: Sequence[Point], *, label: str, width: int = 240, height: int = 48) -> str:
     """A line without axes, for a list: how a number went."""
     finite = [p for p in points if math.isfinite(p[1])]
-    if len(finite) < 2:
+    if len(finite) < 4:
         return ""
     log = min(v for _, v in finite) > 0
     scale = math.log if log else float
@@ -222,8 +222,9 @@ def sky(views: Sequence[tuple[float, float]], *, label: str, side: int = 236) ->
     ):  # fmt: skip
         how = {0: "end", 180: "start"}.get(azimuth, "middle")
         parts.append(f'<text class="{how}" x="{x}" y="{y}">{azimuth}°</text>')
-    dots = "".join("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views)
-    parts.append(f'<path class="dots{" many" if len(views) > 400 else ""}" d="{dots}"/>')
+    dots = dict.fromkeys("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views)
+    many = " many" if len(dots) > 400 else ""
+    parts.append(f'<path class="dots{many}" d="{"".join(dots)}"/>')
     return _svg(side, side, "chart sky", parts, label)
 
 

@@ -79,7 +79,11 @@ def add_shard(folder: Path, name: str, keys: list[str], **more: Any) -> None:
         "parent": None,
         "created_with": {"shapefarm": "0", "device": {"kind": "CPU", "name": "here"}},
         "conventions": {},
-        "members": ["json", "00.rgba.png", "00.depth.png", "points.npy"],
+        "members": [
+            "json",
+            *(f"{v:02d}.{k}.png" for v in range(3) for k in ("rgba", "depth")),
+            "points.npy",
+        ],
         "splits": {},
         "shards": [],
         "sources": [],

@@ -68,23 +68,25 @@ class Logs:
 
         live = LiveLogs(store)
         if not self.follow:
-            path = log_path(settings, record.id, self.task)
-            if path.is_file():
-                yield from in_file(path, record.id, self.task)
-                return
             if store.task(record.id, self.task) is None:
                 raise ValueError(f"--task {self.task}: job {record.id} has no such task")
+            path = log_path(settings, record.id, self.task)
+            here = list(in_file(path, record.id, self.task)) if path.is_file() else []
+            workers = {line.worker for line in here}
             found = live.look(record.id, lambda name: name == self.task)
-            if not found:
+            there = [line for line in found if line.worker not in workers]
+            place = f"$FARM_HOME/logs/{record.id}/{self.task}.log"
+            if not here and not there:
                 raise ValueError(
                     f"--task {self.task}: no line in Redis: it has not begun, or went well; "
-                    f"its whole log is on the machine that ran it: {path}"
+                    f"all it said is on the machine that ran it, in {place}"
                 )
-            yield from found
-            print(
-                f"farm: the last lines; the whole log is on the worker's machine: {path}",
-                file=sys.stderr,
-            )
+            yield from sorted(here + there, key=lambda line: line.time)
+            if there:
+                names = " and ".join(dict.fromkeys(line.worker for line in there))
+                print(
+                    f"farm: the last lines of {names}; all are there, in {place}", file=sys.stderr
+                )
             return
 
         def on() -> bool:

@@ -342,6 +342,28 @@ def test_the_lines_of_a_failed_task_are_found_from_any_machine(farm):
     assert error["worker"].startswith("count-")
 
 
+def test_a_try_here_and_one_elsewhere_are_told_together(store, server, tmp_path):
+    planned(store, "t")
+    here = TaskLog(tmp_path / "logs" / "j" / "t.log", "w@here")
+    here.add("first try")
+    here.close()
+    later = LogLine(time=2e9, level="info", worker="w@far", item="", line="again").as_json()
+    store.log("j", "t", [later], 200)
+
+    told = subprocess.run(
+        [sys.executable, "-m", "farm.cli", "logs", "j", "--task", "t"],
+        env={**os.environ, "FARM_HOME": str(tmp_path), "FARM_BROKER_URL": broker.url(server)},
+        capture_output=True,
+        text=True,
+    )
+
+    lines = told.stdout.splitlines()
+    assert [line.split("  ", 1)[1] for line in lines] == ["first try", "again"], told.stderr
+    assert told.stderr == (
+        "farm: the last lines of w@far; all are there, in $FARM_HOME/logs/j/t.log\n"
+    )
+
+
 def test_a_job_is_followed_to_its_end(farm):
     running = farm.start(
         *("submit", "count", "--things", "talk-40", "n:4", "--seconds", "0.6"),

@@ -81,7 +81,7 @@ def watched() -> Iterator[Watched]:
         # Its events are lost to whoever does not listen yet.
         with contextlib.closing(lab.client("monitor")) as client:
             wait(lambda: client.smembers("_kombu.binding.celeryev"))
-        words = ("count", "--things", "n:8", "--seconds", "0.1", "--out", "out", "--json")
+        words = ("count", "--things", "n:7", "bad-1", "--seconds", "0.1", "--out", "out", "--json")
         done = lab.run("submit", "submit", *words)
         assert done.returncode == 0, done.stderr + lab.logs()
         yield Watched(lab, found[1], json.loads(done.stdout)["job"])
@@ -222,7 +222,7 @@ def test_the_farms_own_figures_are_beside_it(watched: Watched, stranger: Any) ->
 
     answer = stranger.send("GET", "/metrics", Authorization=f"Bearer {token}")
 
-    assert 'farm_units_total{unit="shapes"} 8.0' in answer.text
+    assert 'farm_units_total{unit="shapes"} 7.0' in answer.text
     assert "farm_controller_up 1.0" in answer.text
 
 
@@ -253,6 +253,18 @@ def test_redis_refuses_nothing_that_flower_wants(watched: Watched, browser: Any)
     tasks(browser)
 
     assert [entry for entry in watched.lab.denied() if entry["object"] != "client"] == []
+
+
+def test_whoever_submits_reads_on_another_machine_what_a_worker_said(watched: Watched) -> None:
+    words = ("logs", watched.job, "--task", "count-000001")
+
+    here = watched.lab.run("submit", *words)
+    well = watched.lab.run("submit", "logs", watched.job, "--task", "count-000000")
+
+    assert "!! bad-1 failed as bad_input: as its name says" in here.stdout, here.stderr
+    assert f"the last lines of count-0@{socket.gethostname()}; all are there" in here.stderr
+    assert well.returncode == 2
+    assert "it has not begun, or went well" in well.stderr
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium is on the PATH")

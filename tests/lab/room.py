@@ -16,7 +16,8 @@ import psutil
 import redis
 
 from farm.store import Store
-from tests.lab.hosts import ROOT, Host, Lab, Process, wait
+from tests.lab.host import ROOT, Host, Process, wait
+from tests.lab.hosts import Lab
 
 DOUBLES = ROOT / "tests" / "farm" / "doubles"
 RESTART_S = 1.0  # as units of systemd do it with Restart=always, RestartSec=1

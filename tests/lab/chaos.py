@@ -30,7 +30,7 @@ from rich.table import Table
 
 from tests.lab.faults import KINDS, Fault, Lengths, draw
 from tests.lab.hosts import Lab, missing, wait
-from tests.lab.jobs import AT_ONCE, Ledger, Work, counting, rendering
+from tests.lab.jobs import Ledger, Work, counting, rendering
 from tests.lab.progress import Progress
 from tests.lab.room import SHORT, Room
 
@@ -90,7 +90,7 @@ class Chaos:
         """Have every worker at work, and for a while more."""
         names, began = set(self.room.names()), time.monotonic()
         self.progress.begin()
-        while not (names <= self.progress.moved and len(self.ledger.running) == AT_ONCE):
+        while not (names <= self.progress.moved and self.ledger.running):
             if time.monotonic() - began > PATIENCE_S:
                 idle = ", ".join(sorted(names - self.progress.moved))
                 self.ledger.broken(f"without a fault nothing comes of {idle or 'submitting'}")
@@ -264,7 +264,7 @@ def main() -> int:
         return 1
     report = run(
         asked.seed,
-        counting(240, 0.25) if asked.work == "count" else rendering(12),
+        counting(240, 0.25) if asked.work == "count" else rendering(24),
         seconds=60 * asked.minutes,
         kinds=tuple(asked.kinds),
         short=asked.short,

@@ -33,7 +33,7 @@ from farm.errors import FarmBusy
 from farm.meeting import Meetings
 from farm.own_log import configure
 from farm.pipelines import Pipelines
-from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View
+from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View, WorkerRecord
 from farm.roles import Slots
 from farm.settings import Settings
 from farm.store import BULK, Store, connect
@@ -47,6 +47,8 @@ RATE_S = 60.0  # rates are told over the last minute
 PUBLISH_SHARE = 10  # rewriting the index takes at most a tenth of the time
 FORGET_S = 3600.0  # a worker that is gone is shown for so long
 QUEUE_S = 2.0  # the messages of a queue are looked through at most this often
+LOOK_SHARE = 10  # looking at the workers takes at most a tenth of the time: a thousand are 0.1 s
+MOST_SENT = 500  # messages in one tick, half a second: a tick must be over long before LOCK_S is
 LOST_LEASES = 8  # a task whose worker vanished this often is given up: it takes machines down
 
 
@@ -59,6 +61,9 @@ class Controller:
         self.holder = f"{_processes()} {os.getpid()} {uuid.uuid4().hex[:6]}"
         self.lives: dict[str, Life] = {}
         self.sent = 0
+        self.room = MOST_SENT
+        self._workers: list[WorkerRecord] = []
+        self._look_after = 0.0
         self._tidied = 0.0
         self._locked = time.monotonic()
         self._messages: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
@@ -77,13 +82,13 @@ class Controller:
         self._keep_lock()
         self.conductor.tick()
         self._tidy()
-        records = [record for record in self.store.jobs() if record.active]
+        records = self.store.active()
         for gone in set(self.lives) - {record.id for record in records}:
             self.lives.pop(gone).close()
-        workers = self.store.workers(self.settings.worker_dead_s) if records else []
+        workers = self._look() if records else []
         able = [(each.role, each.gpus) for each in workers if each.takes_tasks]
         slots, whole = Slots(able), Slots(able)
-        before = self.sent
+        before, self.room = self.sent, MOST_SENT
         for record in records:
             try:
                 if record.id not in self.lives:
@@ -99,6 +104,15 @@ class Controller:
             except Exception as error:  # whatever a kind does wrong is its job's end, not ours
                 self.fail(record.id, error)
         return self.sent > before
+
+    def _look(self) -> list[WorkerRecord]:
+        """The live workers, as they were a moment ago where there are many."""
+        started = time.monotonic()
+        if started >= self._look_after:
+            self._workers = self.store.workers(self.settings.worker_dead_s)
+            now = time.monotonic()
+            self._look_after = now + min(self.settings.worker_dead_s, LOOK_SHARE * (now - started))
+        return self._workers
 
     def holds(self) -> bool:
         """Whether the lock is nobody else's by now; for threads, whose work may outlast it."""
@@ -338,7 +352,7 @@ class Life:
         if record.workers:
             room = min(room, record.workers)
         if used < room:
-            used += self._send(record, room - used)
+            used += self._send(record, min(room - used, self.controller.room))
         return math.ceil(used / self.settings.window)
 
     def _gather(self, record: JobRecord, slots: int) -> int:
@@ -372,6 +386,7 @@ class Life:
         for name in names:
             send(self.controller.app, record.role, self.id, name, shown(record.kind, self.id))
             self.controller.sent += 1
+        self.controller.room = max(0, self.controller.room - len(names))
         return len(names)
 
     def _take_in(self) -> None:

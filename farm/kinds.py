@@ -174,12 +174,22 @@ def load(name: str, packages: Iterable[str] = ()) -> Kind:
 
 def canonical(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8; NaN and infinities are refused."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
     text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=_fields,
     )
     return text.encode()
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it; asdict() would copy what is in it, three times as slowly."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def read(type_: type[T], text: str | bytes, thing: str) -> T:

@@ -218,7 +218,7 @@ class Supervisor:
 
     def _tick(self) -> None:
         wishes = self.store.client.hgetall(WISHES)
-        active = [record for record in self.store.jobs() if record.active]
+        active = self.store.active()
         stay = wishes.get("stay") == "1"
         watched = float(wishes.get("watched") or 0) > time.time()
         if active or stay or watched or Pipelines(self.store).busy():

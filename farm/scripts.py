@@ -188,6 +188,18 @@ return names
 """
 )
 
+# KEYS jobs / ARGV prefix state ... -> names of the jobs in one of these states, in order
+ACTIVE = """
+local wanted = {}
+for i = 2, #ARGV do wanted[ARGV[i]] = true end
+local found = {}
+for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local state = redis.call('HGET', ARGV[1] .. name, 'state')
+  if state and wanted[state] then found[#found + 1] = name end
+end
+return found
+"""
+
 # KEYS lock ticked version / ARGV holder ttl_ms version -> 1 ours, 0 somebody else's
 LOCK = (
     NOW

@@ -126,7 +126,7 @@ class Store:
         self._vanished, self._expired = script(scripts.VANISHED), script(scripts.EXPIRED)
         self._beat, self._lock = script(scripts.BEAT), script(scripts.LOCK)
         self._turn, self._log = script(scripts.TURN), script(scripts.LOG)
-        self._forget = script(scripts.FORGET)
+        self._forget, self._active = script(scripts.FORGET), script(scripts.ACTIVE)
 
     # jobs
 
@@ -169,7 +169,13 @@ class Store:
 
     def jobs(self) -> list[JobRecord]:
         """Every job, oldest submission first."""
-        names = self.client.zrange(JOBS, 0, -1)
+        return self._jobs(self.client.zrange(JOBS, 0, -1))
+
+    def active(self) -> list[JobRecord]:
+        """The jobs that are worked on, oldest submission first; those at rest may be many."""
+        return self._jobs(self._active(keys=[JOBS], args=[_key(""), *ACTIVE]))
+
+    def _jobs(self, names: list[str]) -> list[JobRecord]:
         with self.client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(_key(name))
@@ -401,8 +407,10 @@ class Store:
                 pipe.sadd(_strikes(kind, failure.worker), mark)
             pipe.execute()
         if final:  # it failed everywhere: the item's fault, no worker's
-            for worker in self.client.hkeys(WORKERS):
-                self.client.srem(_strikes(kind, worker), mark)
+            with self.client.pipeline(transaction=False) as pipe:
+                for worker in self.client.hkeys(WORKERS):
+                    pipe.srem(_strikes(kind, worker), mark)
+                pipe.execute()
         return failure
 
     def pardon(self, kind: str, worker: str, job: str, items: Iterable[str]) -> None:

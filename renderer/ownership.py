@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NAME = shards.JOB
 NOT_IDENTITY = frozenset({"max_failures", "add", "out"})
 """Fields of the job that do not decide the result: a folder elsewhere holds the same dataset."""
+_SHAPE = tuple(field.name for field in dataclasses.fields(Shape))
 
 
 def identity(job: Job) -> dict[str, Any]:
@@ -82,11 +83,11 @@ def claim(job: Job, scanned: Scanned, seen: str | None) -> bool:
         "version": shards.VERSION,
         "kind": "render",
         "job": identity(job),
-        "shapes": [dataclasses.asdict(shape) for shape in scanned.shapes],
+        "shapes": ({name: getattr(shape, name) for name in _SHAPE} for shape in scanned.shapes),
         "kept": [dataclasses.asdict(kept) for kept in scanned.kept],
         "first": scanned.first,
     }
-    return storage.write_if(job.folder / NAME, storage.readable_json(note), seen)
+    return storage.write_if(job.folder / NAME, storage.readable_json(note, lines="shapes"), seen)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ Reading a folder must stay cheap: a source looks at names, `scan` opens files.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import heapq
 import importlib
@@ -240,4 +241,4 @@ def _told_apart(shapes: Iterable[Shape]) -> Iterator[Shape]:
         distinct = {shape.sha256 or shape.path: shape for shape in reversed(same)}
         for original, shape in distinct.items():
             renamed = key if len(distinct) == 1 else with_digest(key, original)
-            yield Shape(**{**vars(shape), "key": renamed})
+            yield dataclasses.replace(shape, key=renamed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from farm import controller, kinds
 from farm.controller import Controller, Life
 from farm.errors import FarmBusy
-from farm.records import DONE, RUNNING, JobRecord
+from farm.records import DONE, RUNNING, JobRecord, WorkerRecord
 from farm.settings import Settings, load
 from farm.store import LOCK, Store
+from farm.version import version
 
 
 @dataclass(frozen=True)
@@ -141,3 +143,23 @@ def test_an_index_that_comes_late_does_not_stay(counted, controllers, wait):
 
     wait(ends)
     assert json.loads((counted.out / "index.json").read_text())["complete"]
+
+
+def test_one_tick_sends_no_more_than_leaves_time_for_the_lock(
+    counted, controllers, wait, monkeypatch
+):
+    monkeypatch.setattr(controller, "MOST_SENT", 2)
+    for name in "wx":  # room for four tasks, and there are three
+        record = WorkerRecord(name=name, role="count", host="h", pid=1, version=version())
+        counted.store.beat(record)
+    control = controllers()
+    sent = [0]
+
+    def all_are_sent() -> bool:
+        control.tick()
+        sent.append(control.sent)
+        return control.sent == 3
+
+    wait(all_are_sent)
+
+    assert max(after - before for before, after in pairwise(sent)) == 2

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from farm import kinds
 from farm.errors import BadJson, UnknownKind
+from renderer.shapes.shape import Shape
 
 sys.path.insert(0, str(Path(__file__).parent / "doubles"))
 COUNT = kinds.load("count", ["farmdouble.jobs"])
@@ -109,3 +110,16 @@ def test_every_kind_leaves_out_fields_that_it_has(kind):
 
     assert getattr(kind.module, "NOT_IDENTITY", frozenset()) <= names
     assert "out" in names
+
+
+def test_canonical_json_is_the_same_of_dataclasses_and_of_what_they_hold():
+    shape = Shape(
+        key="car-1", id="1", category="car", synset=None, path="/ä.obj", sha256="0", up="y"
+    )
+    task = kinds.load("render").module.Task(
+        name="train-0", split="train", shapes=(shape, shape), items=("car-1", "car-1")
+    )
+
+    assert kinds.canonical(task) == kinds.canonical(dataclasses.asdict(task))
+    with pytest.raises(TypeError, match="Path"):
+        kinds.canonical({"x": Path("/")})

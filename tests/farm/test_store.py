@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 
@@ -258,3 +259,12 @@ def test_a_record_of_a_later_version_is_read(store):
     store.client.hset("farm:workers", "w", json.dumps({**text, "mood": "sunny"}))
 
     assert store.workers()[0].version == "9"
+
+
+def test_the_jobs_at_work_are_told_without_those_at_rest(planned):
+    planned.submit(dataclasses.replace(JOB, id="later"))
+    planned.submit(dataclasses.replace(JOB, id="over"))
+    planned.turn("over", "failed", "submitted")
+
+    assert [record.id for record in planned.active()] == ["j", "later"]
+    assert planned.active() == [record for record in planned.jobs() if record.active]

@@ -128,3 +128,16 @@ def test_removing_a_folder_that_is_not_there_is_no_error(tmp_path: Path) -> None
     storage.remove_folder(tmp_path / "a")
 
     assert not (tmp_path / "a").exists()
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text() | st.integers())), st.text())
+def test_a_list_of_one_line_for_each_entry_is_read_back_as_it_was(
+    entries: list[dict[str, str | int]], text: str
+) -> None:
+    value = {"before": text, "entries": entries, "job": {"entries": []}, "after": [text]}
+
+    written = storage.readable_json({**value, "entries": iter(entries)}, lines="entries")
+
+    assert json.loads(written) == value
+    lines = written.decode().splitlines()
+    assert sum(line.startswith("  {") for line in lines) == len(entries)

@@ -118,14 +118,14 @@ class Controller:
         """Whether the lock is nobody else's by now; for threads, whose work may outlast it."""
         return self.store.holder() in (self.holder, "")
 
-    def waiting(self, role: str) -> tuple[float, frozenset[tuple[str, str]]]:
-        """Job and task of every message that waits in a role's queue, and when that was seen."""
+    def waiting(self, role: str) -> frozenset[tuple[str, str]]:
+        """Job and task of every message that waits in a role's queue, a moment ago."""
         seen, found = self._messages.get(role, (-QUEUE_S, frozenset()))
         if time.monotonic() - seen >= QUEUE_S:
             carries = map(carried, self.store.messages(role))
             seen, found = time.monotonic(), frozenset(each for each in carries if each)
             self._messages[role] = seen, found
-        return seen, found
+        return found
 
     def _keep_lock(self) -> None:
         """Be the one controller. Raises FarmBusy when another one is."""
@@ -334,15 +334,13 @@ class Life:
 
         Missing twice: the first time a worker may just be about to claim it.
         """
+        looked, missing = self._missing
+        if time.monotonic() - looked < QUEUE_S:
+            return set()
         sent = self.store.queued(self.id, self.settings.vanished_s)
-        if not sent:
-            return set()
-        seen, waiting = self.controller.waiting(record.role)
-        before, missing = self._missing
-        if seen == before:
-            return set()
+        waiting = self.controller.waiting(record.role) if sent else frozenset()
         now = {name for name in sent if (self.id, name) not in waiting}
-        self._missing = seen, now
+        self._missing = time.monotonic(), now
         return now & missing
 
     def _dispatch(self, record: JobRecord, slots: int) -> int:

@@ -77,6 +77,9 @@ def draw(kind: str, room: Room, rng: random.Random, lengths: Lengths) -> Fault:
         case "stop child":
             process, name = _child(room.worker(host, slot)), room.name(host, slot)
             return Fault(kind, name, lasting(lengths.stopped), (name,), lambda: _stop(process))
+        case "stop redis":
+            process = room.redis()
+            return Fault(kind, "server", lasting(lengths.stopped), of_all, lambda: _stop(process))
         case "stop controller":
             home, process = room.controller()
             return Fault(kind, home.name, lasting(lengths.stopped), of_all, lambda: _stop(process))
@@ -85,7 +88,7 @@ def draw(kind: str, room: Room, rng: random.Random, lengths: Lengths) -> Fault:
 
 KINDS = (
     "cut", "power", "server", "redis", "controller", "disk", "server disk",
-    "stop worker", "stop child", "stop controller",
+    "stop worker", "stop child", "stop controller", "stop redis",
 )  # fmt: skip
 
 

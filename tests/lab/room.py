@@ -152,6 +152,13 @@ class Room:
                 return part.host, real
         raise LookupError("no controller holds the lock")
 
+    def redis(self) -> psutil.Process:
+        """Raises LookupError while it does not run."""
+        real = self.lab.redis.real() if self.lab.redis else None
+        if real is None:
+            raise LookupError("Redis does not run")
+        return real
+
     def worker(self, host: Host, slot: int) -> psutil.Process:
         """Raises LookupError while it does not run."""
         for part in self._running("worker"):

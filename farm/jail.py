@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from farm.settings import Settings
+from renderer import s3
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on every architecture
@@ -76,6 +77,8 @@ def close(settings: Settings, *, network: bool, writes: Iterable[str | Path] = (
         lacking.append("the network is open to it: no seccomp here")
     if settings.storage_roots:
         roots = [root for root in settings.storage_roots if "://" not in root]
+        # What the kernel does for folders, the door to object stores does for addresses.
+        os.environ[s3.ROOTS] = " ".join(set(settings.storage_roots) - set(roots))
         reads = [root for root in settings.roots.values() if root]
         if settings.broker_ca_file:
             reads.append(str(settings.broker_ca_file))

@@ -44,6 +44,7 @@ and may have
                             refuses a kind without them
     NETWORK                 whether its child program speaks to other machines; it is kept from it
                             otherwise, unless the job has s3:// addresses
+    far(job)                whether it reads an object store of which its own fields say nothing
 """
 
 from __future__ import annotations
@@ -119,7 +120,10 @@ class Kind:
 
     def reach(self, job: str) -> str:
         """How far a job's child program reaches, by the job's JSON: as farm.program has it."""
-        if "s3://" in job:
+        far = "s3://" in job
+        if not far and hasattr(self.module, "far"):
+            far = self.module.far(self.read_job(job))
+        if far:
             return "cloud"
         return "network" if getattr(self.module, "NETWORK", False) else "machine"
 

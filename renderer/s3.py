@@ -27,6 +27,9 @@ from renderer.errors import StoreUnavailable
 T = TypeVar("T")
 
 SCHEME = "s3://"
+ROOTS = "FARM_ADDRESS_ROOTS"
+"""Variable with the addresses, spaces between, beneath which alone a process asks, and those that
+it starts; without it, any. What a file names (a run its datasets) is bounded by it too."""
 PATIENCE_S = 120
 """A store that has answered this process before is waited for so long: it will come back."""
 _BATCH = 1000  # objects that one request can delete
@@ -69,6 +72,8 @@ class Address:
         return self._at(PurePosixPath(self.key).with_suffix(suffix))
 
     def _at(self, path: PurePosixPath) -> Address:
+        if path.is_absolute() or ".." in path.parts:  # names come out of other people's files
+            raise ValueError(f"{self}: {str(path)[:100]!r} leads out of it")
         return Address(self.bucket, path.as_posix())
 
 
@@ -222,6 +227,9 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
     Botocore tries a few times by itself. After that, a store that has answered before is waited
     for; one that never has is told of at once: its address or the network may be wrong.
     """
+    roots = os.environ.get(ROOTS)
+    if roots is not None and not _is_beneath(str(address), roots.split()):
+        raise StoreUnavailable(f"{address} lies outside of the storage roots {roots}", "outside")
     deadline, pause = time.monotonic() + PATIENCE_S, 0.5
     while True:
         try:
@@ -235,6 +243,10 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, 10)
+
+
+def _is_beneath(address: str, roots: Iterable[str]) -> bool:
+    return any(f"{address}/".startswith(f"{root.rstrip('/')}/") for root in roots)
 
 
 def forget() -> None:

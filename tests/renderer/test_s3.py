@@ -37,6 +37,11 @@ class TestAnAddress:
         with pytest.raises(ValueError, match=r"s3://BUCKET/FOLDER is wanted"):
             storage.place(text)
 
+    @pytest.mark.parametrize("name", ["/secrets/x", "../secrets/x", "a/../../x"])
+    def test_is_not_left_by_a_name_out_of_somebody_s_file(self, name: str) -> None:
+        with pytest.raises(ValueError, match="leads out of it"):
+            storage.place("s3://lab/data/cars") / name
+
     def test_is_no_path_of_this_machine(self) -> None:
         assert storage.absolute("s3://lab/data", Path("/home")) == "s3://lab/data"
         assert storage.absolute("data/../cars", Path("/home")) == "/home/cars"
@@ -198,6 +203,22 @@ class TestACutWire:
         storage.fetch(path, tmp_path / "tar")
 
         assert (tmp_path / "tar").read_bytes() == data and wire.cuts
+
+
+def test_beneath_storage_roots_alone_anything_is_asked_for(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(s3.ROOTS, f"{bucket}/data {bucket}/runs/")
+
+    storage.write(storage.place(f"{bucket}/data/cars/x"), b"1")
+    assert storage.names(storage.place(f"{bucket}/data"), "*") == []
+    for path in (f"{bucket}/database", f"{bucket}/runs-of-others/x", "s3://elsewhere/data/x"):
+        for ask in (storage.read, storage.in_use, storage.remove):
+            with pytest.raises(StoreUnavailable, match=f"{path} lies outside of the storage roots"):
+                ask(storage.place(path))
+    monkeypatch.setenv(s3.ROOTS, "")  # the roots are folders
+    with pytest.raises(StoreUnavailable, match="outside"):
+        storage.read(storage.place(f"{bucket}/data/cars/x"))
 
 
 class TestTroubles:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from farm import kinds
 from renderer import storage
 from tests.object_store import Server, Wire, until
 from trainer import checkpoint, mirror, report, start
@@ -125,6 +126,20 @@ def test_a_run_there_is_evaluated_and_reported_like_one_in_a_folder(
         report.make(trained.place)
     page = report.make(trained.place, tmp_path / "page").read_text()
     assert str(trained.place) in page
+
+
+def test_an_evaluation_tells_that_the_run_s_datasets_are_in_a_store(tmp_path: Path) -> None:
+    for name, folder in (("far", "s3://lab/cars"), ("near", "/data/cars")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.json").write_text(json.dumps({"datasets": [{"folder": folder}]}))
+
+    far, near = (evaluate.Job(run=str(tmp_path / name)) for name in ("far", "near"))
+
+    assert evaluate.far(far) and not evaluate.far(near)
+    assert not evaluate.far(replace(far, data=("/data/cars",)))
+    kind = kinds.load("evaluate")
+    reaches = [kind.reach(kinds.canonical(one).decode()) for one in (far, near)]
+    assert reaches == ["cloud", "network"]
 
 
 def test_the_folder_of_another_run_is_refused_there_too(

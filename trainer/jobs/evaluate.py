@@ -5,6 +5,7 @@ Only plain data at the top: the controller imports this file on machines that ha
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,15 @@ def resolve(job: Job, cwd: Path) -> Job:
 def reads(job: Job, task: Task | None) -> Iterator[str]:
     yield job.run
     yield from job.data
+
+
+def far(job: Job) -> bool:
+    """Whether the run's own datasets are in an object store, though the run is not."""
+    if job.data:
+        return False
+    with contextlib.suppress(OSError):
+        return b'"s3://' in (Path(job.run) / "data.json").read_bytes()
+    return False
 
 
 def writes(job: Job, task: Task | None) -> Iterator[str]:

@@ -114,6 +114,8 @@ def test_a_run_there_is_evaluated_and_reported_like_one_in_a_folder(
     asked = evaluate.resolve(evaluate.Job(run=str(trained.place)), tmp_path)
     (task,) = evaluate.plan(asked, evaluate.scan(asked))
     assert evaluate.done(asked, task) is None
+    for written in (*evaluate.writes(asked, None), *evaluate.writes(asked, task)):
+        assert written.startswith(f"{bucket}/run/evaluations")
 
     came = measure(asked, quiet)
 

@@ -97,7 +97,7 @@ def far(job: Job) -> bool:
 
 
 def writes(job: Job, task: Task | None) -> Iterator[str]:
-    out = Path(job.out or "")
+    out = storage.place(job.out or "")
     yield str(out / evaluation_name(job.split, task.snapshot) if task else out)
 
 

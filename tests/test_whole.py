@@ -14,6 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from renderer import shards, storage
+from renderer.shards import Dataset
+
 OPTIONS = ["--shapes", "samples/mugs", "--limit", "8", "--views", "3", "--size", "48", "--spp", "4"]
 VICTIMS = ("-m renderer", "farm.cli worker", "farm.cli controller", "redis-server")
 
@@ -80,6 +83,38 @@ def test_kill_9_of_every_part_in_turn_leaves_the_same_bytes(
 
     assert job.returncode == 0, said
     assert tars(out) == tars(undisturbed)
+
+
+def test_into_an_object_store_it_is_the_same_dataset_though_child_and_worker_die(
+    undisturbed: Path, tmp_path: Path, bucket: str
+) -> None:
+    home, out = tmp_path / "home", storage.place(f"{bucket}/mugs")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "farm.cli", "submit", "render", *OPTIONS, "--out", str(out)],
+        env=environment(home) | {"FARM_SAMPLES_ROOT": str(undisturbed.parent / "samples")},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for number, victim in enumerate(VICTIMS[:2], start=1):
+        wait_for(lambda number=number: len(storage.names(out, "*.tar")) >= number, job)
+        for process in ours(home):
+            if victim in " ".join(process.cmdline()):
+                process.send_signal(signal.SIGKILL)
+                break
+
+    said = job.communicate(timeout=180)[0].decode()
+
+    assert job.returncode == 0, said
+    stored, here = Dataset(out), Dataset(undisturbed)
+    assert stored.complete and stored.id == here.id
+    assert storage.names(out, "*.tar") == sorted(
+        shards.tar_path(out, name, digest).name for name, digest in tars(undisturbed).items()
+    )
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in said
+    for path in home.rglob("*"):
+        if path.is_file():
+            assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in path.read_bytes(), path
 
 
 def ours(home: Path) -> list[psutil.Process]:

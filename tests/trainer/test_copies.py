@@ -9,6 +9,7 @@ import pytest
 
 from renderer import shards, storage
 from tests.object_store import Server
+from tests.object_store import stored as put
 from tests.trainer.datasets import make_dataset
 from trainer import cache
 from trainer.copies import Copies
@@ -30,13 +31,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stored(local: Path, bucket: str) -> storage.Place:
     """The same dataset in a store."""
-    folder = storage.place(f"{bucket}/blocks")
-    for shard in shards.Dataset(local).shards:
-        tar = shards.tar_path(folder, shard["name"], shard["sha256"])
-        storage.write(tar, (local / shard["name"]).read_bytes())
-    for path in local.glob("*.json"):
-        storage.write(folder / path.name, path.read_bytes())
-    return folder
+    return put(local, f"{bucket}/blocks")
 
 
 def copied() -> list[Path]:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from renderer import shards
+from renderer import shards, storage
 from renderer.dataset.info import info, told
 from renderer.dataset.preview import _chosen, _columns, preview
 from renderer.dataset.verify import verify
 from renderer.members import PASSES
 from renderer.shards import Dataset
+from tests.object_store import stored
 from tests.trainer.conftest import DOUBLES, Quiet
 from tests.trainer.datasets import make_dataset
 from tests.trainer.test_output import make, publish
@@ -113,6 +114,20 @@ def test_every_annotation_is_the_same_bytes_as_in_the_parent(cars, run, tmp_path
             assert (sha256 == parent.members[name][2]) == (not name.endswith("rgba.png")), name
             if not name.endswith("rgba.png"):
                 assert sample.read(name) == parent.read(name)
+
+
+def test_in_an_object_store_it_is_the_same_dataset(cars, run, tmp_path, bucket):
+    here = whole(job_of(cars, run, tmp_path))
+    there = stored(cars, f"{bucket}/cars")
+    job = job_of(cars, run, tmp_path)
+    job = dataclasses.replace(job, data=str(there), out=f"{bucket}/styled")
+
+    made = whole(stylize.resolve(job, tmp_path))
+
+    assert [shard["sha256"] for shard in made.shards] == [s["sha256"] for s in here.shards]
+    assert not storage.in_use(made.folder / shards.STAGING)
+    report = verify(made.folder)
+    assert report.problems == [] and any(str(there) in note for note in report.notes)
 
 
 def test_colours_are_the_model_s_and_alpha_is_the_original(cars, run, tmp_path):

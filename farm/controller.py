@@ -38,6 +38,7 @@ from farm.roles import Slots
 from farm.settings import Settings
 from farm.store import BULK, Store, connect
 from farm.version import version
+from renderer import storage
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,10 @@ class Controller:
                 slots.take(record.role, used, life.gpus)
             except (redis.RedisError, kombu.exceptions.OperationalError):
                 raise
+            except storage.StoreUnavailable as error:
+                if not (error.passing and record.state == RUNNING):
+                    self.fail(record.id, error)
+                log.warning("job=%s %s", record.id, error)  # what was not written is written later
             except Exception as error:  # whatever a kind does wrong is its job's end, not ours
                 self.fail(record.id, error)
         return self.sent > before
@@ -306,7 +311,12 @@ class Life:
             if text is None:
                 continue
             task = self.kind.read_task(text)
-            done = self.kind.module.done(self.job, task)
+            try:
+                with storage.impatient():  # other jobs wait meanwhile
+                    done = self.kind.module.done(self.job, task)
+            except storage.StoreUnavailable as error:
+                log.warning("job=%s task=%s %s; asked again", self.id, name, error)
+                continue
             if done is not None and name not in self.store.again(
                 self.id
             ):  # committed to storage, and died before saying so

@@ -18,6 +18,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -217,6 +218,7 @@ def _spelled(address: Address) -> str:
 
 # --- asking ------------------------------------------------------------------------------------
 
+_patience = ContextVar("patience", default=float(PATIENCE_S))
 _answered: set[int] = set()
 """The process that has had an answer; a forked one has had none."""
 
@@ -230,7 +232,7 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
     roots = os.environ.get(ROOTS)
     if roots is not None and not _is_beneath(str(address), roots.split()):
         raise StoreUnavailable(f"{address} lies outside of the storage roots {roots}", "outside")
-    deadline, pause = time.monotonic() + PATIENCE_S, 0.5
+    deadline, pause = time.monotonic() + _patience.get(), 0.5
     while True:
         try:
             with _told(address):
@@ -247,6 +249,16 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
 
 def _is_beneath(address: str, roots: Iterable[str]) -> bool:
     return any(f"{address}/".startswith(f"{root.rstrip('/')}/") for root in roots)
+
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """Within the block a store that does not answer is told of, not waited for."""
+    before = _patience.set(0.0)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
 
 
 def forget() -> None:
@@ -282,7 +294,7 @@ def _filesystem(process: int) -> Any:
             "connect_timeout": 10,
             "read_timeout": 60,
             "max_pool_connections": 32,
-            "retries": {"mode": "standard", "max_attempts": 3},
+            "retries": {"mode": "standard", "max_attempts": 2},
         },
     )
     made.retries = 2  # botocore tries before it, and patience after it

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from renderer import s3
 from renderer.errors import StoreUnavailable as StoreUnavailable
 from renderer.s3 import Address as Address
+from renderer.s3 import impatient as impatient
 
 if TYPE_CHECKING:
     from hashlib import _Hash

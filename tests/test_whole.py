@@ -16,6 +16,7 @@ import pytest
 
 from renderer import shards, storage
 from renderer.shards import Dataset
+from tests.object_store import Wire
 
 OPTIONS = ["--shapes", "samples/mugs", "--limit", "8", "--views", "3", "--size", "48", "--spp", "4"]
 VICTIMS = ("-m renderer", "farm.cli worker", "farm.cli controller", "redis-server")
@@ -85,8 +86,8 @@ def test_kill_9_of_every_part_in_turn_leaves_the_same_bytes(
     assert tars(out) == tars(undisturbed)
 
 
-def test_into_an_object_store_it_is_the_same_dataset_though_child_and_worker_die(
-    undisturbed: Path, tmp_path: Path, bucket: str
+def test_into_an_object_store_it_is_the_same_dataset_though_parts_die_and_the_wire_is_cut(
+    undisturbed: Path, tmp_path: Path, bucket: str, wire: Wire
 ) -> None:
     home, out = tmp_path / "home", storage.place(f"{bucket}/mugs")
     job = subprocess.Popen(
@@ -102,6 +103,9 @@ def test_into_an_object_store_it_is_the_same_dataset_though_child_and_worker_die
             if victim in " ".join(process.cmdline()):
                 process.send_signal(signal.SIGKILL)
                 break
+        wire.up = 0
+        wait_for(lambda before=wire.cuts: wire.cuts > before + 3, job)
+        wire.mend()
 
     said = job.communicate(timeout=180)[0].decode()
 

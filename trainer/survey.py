@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from renderer import storage
@@ -65,7 +66,7 @@ def survey(folder: Place) -> Survey:
             f"{folder} is not finished; the same `farm submit render` again finishes it"
         )
     # Reading waits for storage most of the time, over a network above all.
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8 if isinstance(folder, Path) else 32) as pool:
         looked = list(pool.map(functools.partial(_look, folder), dataset.index["shards"]))
     found = [sample for _, samples in looked for sample in samples]
     if not found:

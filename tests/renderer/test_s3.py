@@ -254,6 +254,25 @@ class TestTroubles:
         text = f"{told.value} {told.value!r}"
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in text
 
+    def test_a_store_that_comes_back_is_waited_for_unless_nobody_wants_to(
+        self, bucket: str, wire: Wire
+    ) -> None:
+        path = storage.place(f"{bucket}/x")
+        storage.write(path, b"1")
+        wire.up = 0
+        with storage.impatient(), pytest.raises(StoreUnavailable, match="no answer"):
+            storage.read(path)
+
+        cuts = wire.cuts
+        reader = threading.Thread(target=lambda: found.append(storage.read(path)))
+        found: list[bytes] = []
+        reader.start()
+        until(lambda: wire.cuts > cuts + 6)  # botocore alone has given up by now
+        assert found == []
+        wire.mend()
+        reader.join(60)
+        assert found == [b"1"]
+
     def test_a_password_in_the_endpoint_is_refused_and_not_told(
         self, bucket: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

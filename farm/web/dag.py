@@ -14,7 +14,7 @@ from farm.words import count
 
 WIDTH, HEIGHT = 164, 46
 """Of a stage, in pixels."""
-ACROSS, DOWN, MARGIN = 44, 12, 3
+ACROSS, DOWN, MARGIN = 40, 12, 3
 BEND = 10
 """Height of a line that passes a column."""
 FEW = 24

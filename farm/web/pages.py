@@ -480,13 +480,9 @@ class Farm:
             return None
         if curves is None:
             return None
+        flat = {name for name, splits in curves.names.items() if _is_flat(splits.values())}
         order = sorted(
-            curves.names,
-            key=lambda name: (
-                name in LAST,
-                not name.startswith(FIRST),
-                list(curves.names).index(name),
-            ),
+            curves.names, key=lambda name: (name in flat, name in LAST, not name.startswith(FIRST))
         )
         charts = [
             Chart(

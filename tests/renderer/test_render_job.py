@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renderer import shards, storage
+from renderer import content, shards, storage
 from renderer.jobs import render
 from renderer.shapes.shape import Shape
 from renderer.shards import Dataset
@@ -216,6 +217,30 @@ class TestInterrupted:
         assert whole.failed == () and whole.shapes == 2
         name = f"{task.name}.tar"
         assert (job.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
+
+    def test_a_shape_that_fails_once_rendered_leaves_the_view_to_blame(
+        self, farm: Any, tmp_path: Path
+    ) -> None:
+        """A needle, seen from its end: fewer pixels than a view must have."""
+        (tmp_path / "in").mkdir()
+        points = ("0 0 0", "1 0 0", "0.5 0.0004 0", "0.5 0 0.0004")
+        faces = ("1 2 3", "1 2 4", "1 3 4", "2 3 4")
+        lines = [f"v {point}" for point in points] + [f"f {face}" for face in faces]
+        (tmp_path / "in" / "needle.obj").write_text("\n".join(lines))
+        options = OPTIONS | {"cameras": "circle", "views": 12, "size": 64}
+        job = farm.job(tmp_path / "in", out=tmp_path / "out", **options)
+        scanned = render.scan(job)
+        render.prepare(job, scanned)
+        told: dict[str, tuple[str, str]] = {}
+        (task,) = render.plan(job, scanned)
+        assert farm.attempt(job, task, told=told) is None
+        (key,) = told
+
+        image = cv2.imread(str(job.folder / "failed" / f"{key}.png"), cv2.IMREAD_UNCHANGED)
+
+        assert told[key][0] == "blank"
+        assert image.shape == (64, 64, 4)
+        assert 0 <= (image[..., 3] > 0).mean() < content.MIN_COVERAGE
 
     def test_a_shape_that_changed_since_the_plan_is_not_rendered(
         self, farm: Any, tmp_path: Path

@@ -129,7 +129,7 @@ def test_an_open_page_shows_what_was_made_since(browser: Browser, site: Any) -> 
     browser.until("document.querySelectorAll('.sheet img').length === 8")
     assert browser.run("window.mark") == 1  # it was not loaded again
     assert browser.run("document.querySelector('#shards').open")
-    assert browser.run("document.querySelector('.bar .n').textContent") == "8 / 8"
+    assert browser.run("document.querySelector('.unit .n').textContent") == "8 / 8"
 
 
 def test_a_person_logs_in_and_pauses_a_job(browser: Browser, site: Any) -> None:

@@ -54,6 +54,10 @@ class Process(subprocess.Popen[str]):
             return None
 
 
+class HostIsOff(Exception):
+    """Nothing can be started there."""
+
+
 class Host:
     """One machine of a lab; made by Lab."""
 
@@ -125,7 +129,10 @@ class Host:
         cwd: Path | None = None,
         **more: Any,
     ) -> Process:
-        """Start a program there, with its `environment` and what env adds; more goes to Popen."""
+        """Start a program there, with its `environment` and what env adds; more goes to Popen.
+
+        Raises HostIsOff.
+        """
         enter = ["nsenter", f"--target={self._pid()}", "--mount", "--uts", "--net", "--pid"]
         place = ["env", "-C", str(cwd or self.home)]
         more = {"stdin": subprocess.DEVNULL, "text": True, **more}
@@ -280,8 +287,9 @@ class Host:
         self.run([str(sshd), "-f", self.root / "sshd_config", "-E", log])
 
     def _pid(self) -> int:
-        """Of its first process."""
-        assert self._init, f"{self.name} is off"
+        """Of its first process. Raises HostIsOff."""
+        if self._init is None:
+            raise HostIsOff(self.name)
         return self._first_pid
 
     def close(self) -> None:

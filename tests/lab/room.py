@@ -16,7 +16,7 @@ import psutil
 import redis
 
 from farm.store import Store
-from tests.lab.host import ROOT, Host, Process, wait
+from tests.lab.host import ROOT, Host, HostIsOff, Process, wait
 from tests.lab.hosts import Lab
 
 DOUBLES = ROOT / "tests" / "farm" / "doubles"
@@ -117,13 +117,17 @@ class Room:
         """Type `farm submit ... --no-wait` on the server until it is taken; the job."""
         server = self.lab.server
         line = server.farm("submit", *words, "--no-wait", "--json")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
-            told = server.run(line, env=self.environment("submit"), check=False)
-            if told.returncode == 0:
-                return str(json.loads(told.stdout)["job"])
+            try:
+                told = server.run(line, env=self.environment("submit"), check=False)
+                if told.returncode == 0:
+                    return str(json.loads(told.stdout)["job"])
+                why = told.stderr
+            except (HostIsOff, subprocess.TimeoutExpired) as error:
+                why = str(error)
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{' '.join(words)}: {told.stderr}")
+                raise TimeoutError(f"{' '.join(words)}: {why}")
             time.sleep(0.5)
 
     def environment(self, user: str) -> dict[str, str]:
@@ -187,7 +191,7 @@ class Room:
     def _keep(self) -> None:
         while not self._stop.wait(0.1):
             for part in list(self.parts):
-                with contextlib.suppress(AssertionError, FileNotFoundError):  # its host goes down
+                with contextlib.suppress(HostIsOff):
                     part.keep(self.environment(part.user))
 
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import pytest
 from farm import broker, local
 from farm.settings import Settings, load
 from farm.store import Store, connect
+from tests.waiting import wait as _wait
 
 DOUBLES = Path(__file__).parent / "doubles"
 sys.path.insert(0, str(DOUBLES))
@@ -187,17 +187,3 @@ def undisturbed(farm: Farm) -> dict[str, bytes]:
     result = farm.run("submit", "count", "--things", "n:40", "--out", "undisturbed")
     assert result.returncode == 0, result.stderr
     return farm.products("undisturbed")
-
-
-def _wait(condition: Callable[[], object], timeout_s: float = 20) -> None:
-    """Until it holds. Errors of the condition count as not yet."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if condition():
-                return
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import psutil
+
+from tests.waiting import wait
 
 if TYPE_CHECKING:
     from tests.lab.hosts import Lab
@@ -297,21 +298,6 @@ class Host:
         self.kill()
         if self.disk_mb:
             subprocess.run(["umount", "--lazy", self.root], check=True)
-
-
-def wait(condition: Callable[[], object], timeout_s: float = 20) -> None:
-    """Until it holds. Raises TimeoutError, or what the condition raised last."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if condition():
-                return
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_s:g} s in vain")
-        time.sleep(0.02)
 
 
 def search_path() -> str:

@@ -36,7 +36,7 @@ def check(lab: Lab, hosts: tuple[Host, ...], show: Show) -> list[Outcome]:
         say("reading its clock")
         ahead, unsure = surveys.clock(remote)
         say("looking at what it has")
-        found = surveys.survey(host, remote, ways, roots=True, token=f"{run}-{host.name}")
+        found = surveys.survey(host, remote, ways, whole=True, token=f"{run}-{host.name}")
         problems = [*lacking(host, found), *late(ahead, unsure)]
         return Outcome(host.name, {**asdict(found), "clock_ahead_s": ahead}, tuple(problems))
 

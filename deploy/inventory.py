@@ -115,6 +115,8 @@ class Host:
     """Which cards have workers, as nvidia-smi counts them; auto: all."""
     slots: int = 0
     """Workers that need no GPU; 0: as many as suit its cores and memory."""
+    arguments: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Role -> further words of its command line: monitor = ["--address", "0.0.0.0"]."""
     extras: tuple[str, ...] = ()
     """Further extras, beside those of its roles."""
     storage_roots: tuple[str, ...] = ()
@@ -137,6 +139,11 @@ class Host:
         for folder in self.storage_roots:
             if not folder.startswith(("/", "s3://")):
                 raise ValueError(f"storage_roots {folder!r} must be a full path or s3://BUCKET")
+        for role, words in self.arguments.items():
+            if role not in self.roles:
+                raise ValueError(f"arguments of {role!r}, which is none of its roles")
+            if not all(re.fullmatch(r"[\w@%+=:,./-]+", word) for word in words):
+                raise ValueError(f"arguments of {role}: {list(words)}: words without spaces")
         _check_variables(self.environment)
         _check_settings(self.settings)
 
@@ -187,7 +194,8 @@ class Lab:
     keep: int = 3
     """Versions that stay on a host, for a rollback."""
     connect_s: int = 10
-    """A host that does not answer for so long counts as not reachable."""
+    """A host that does not answer for so long counts as not reachable; one that fell silent while
+    it was at work, after three times as long."""
 
     def chosen(self, patterns: Iterable[str]) -> tuple[Host, ...]:
         """The hosts of these names, ranges or patterns (gpu*); all, where none is given.

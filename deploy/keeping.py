@@ -133,7 +133,9 @@ def _processes_states(text: str) -> list[State]:
 def _processes_logs(place: Place, part: str, lines: int, follow: bool) -> str:
     # By their names (-F): what is begun anew is followed as well.
     files = f"{shlex.quote(str(place.logs))}/farm-*{shlex.quote(part)}*.log"
-    return f"tail -q -n {lines} {'-F ' if follow else ''}{files} 2>/dev/null"
+    # What is followed ends with the connection, and not with the next line.
+    more = "-F --pid=$PPID " if follow else ""
+    return f"tail -q -n {lines} {more}{files} 2>/dev/null"
 
 
 SYSTEMD = Keeping(

@@ -112,7 +112,7 @@ def _uv(given: str, home: str) -> str:
 
 def _python(uv: str, wanted: str) -> str:
     """The Python that the farm would run on, as far as it is there already."""
-    if not uv:
+    if not uv or not wanted:
         return ""
     code, text = _says([uv, "python", "find", "--no-project", "--system", wanted])
     return text.splitlines()[-1] if code == 0 and text else ""

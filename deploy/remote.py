@@ -56,6 +56,7 @@ class Remote:
             connect_kwargs={
                 "banner_timeout": connect_s,
                 "auth_timeout": connect_s,
+                "channel_timeout": connect_s,  # an hour, untold
                 **(own if host.key else {}),
             },
         )
@@ -64,7 +65,7 @@ class Remote:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         if known_hosts.exists():
             client.load_system_host_keys(str(known_hosts))
-        self._known_hosts = known_hosts
+        self._known_hosts, self._connect_s = known_hosts, connect_s
 
     def __enter__(self) -> Remote:
         try:
@@ -73,6 +74,11 @@ class Remote:
             self.close()
             raise HostFailed(*self._refused(error), "connection") from None
         self._connection.transport.set_keepalive(ALIVE_S)
+        link = self._connection.transport.sock
+        if isinstance(link, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # What is sent and never acknowledged ends the connection, whatever waits on it.
+            silent_ms = 3 * self._connect_s * 1000
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silent_ms)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,8 +116,8 @@ class Remote:
         """Every line of a command that may go on for ever, as it comes."""
         with self._told(0):
             self._connection.run(
-                command, hide=True, warn=True, in_stream=False, out_stream=_Lines(line),
-                err_stream=_Lines(line),
+                f"sh -c {shlex.quote(command)}", hide=False, warn=True, in_stream=False,
+                out_stream=_Lines(line), err_stream=_Lines(line),
             )  # fmt: skip
 
     def put(self, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:

@@ -206,16 +206,18 @@ def _start(machine: Machine, say: Say) -> Outcome:
     say(f"starting {len(wanted)} units")
     _write(machine, wanted)
     remote.run(machine.keeping.start(place, names), timeout_s=UP_S)
+    say("waiting until they run")
+    workers = [name for name in names if _is_worker(name)]
     deadline = time.monotonic() + UP_S
     while True:
-        say("waiting until they run")
+        time.sleep(LOOK_S)
         states = machine.states(names)
-        seen = machine.workers() if any(map(_is_worker, names)) else {}
+        # Redis is not asked of workers that do not even run.
+        seen = machine.workers() if workers and all(state.up for state in states) else {}
         steady = all(state.up_s > STEADY_S or state.name in seen for state in states)
         problems = tuple(troubles(names, states, seen, host.name))
         if (steady and not problems) or time.monotonic() > deadline:
             break
-        time.sleep(LOOK_S)
     facts: dict[str, Any] = {
         "version": machine.found.current,
         "units": [asdict(state) for state in states],

@@ -60,20 +60,22 @@ def survey(
     remote: Remote,
     access: Access | None = None,
     *,
-    roots: bool = False,
+    whole: bool = False,
     token: str = "",
 ) -> Survey:
-    """Ask a machine; of Redis and of the folders of its jobs only where that is wanted.
+    """Ask a machine.
 
-    token is the name of a file to leave in every folder that jobs write to, "" for none.
+    access  how to get into Redis, where it is to be asked of that
+    whole   ask it of the Python that uv finds, and of the folders of its jobs
+    token   name of a file to leave in every folder that jobs write to, "" for none
     Raises HostFailed where there is no Python to ask.
     """
     question = {
         "root": host.root,
         "uv": host.uv,
-        "python": host.python,
-        "roots": [*host.folders, *shape_roots(host)] if roots else [],
-        "written": host.folders if roots else [],
+        "python": host.python if whole else "",
+        "roots": [*host.folders, *shape_roots(host)] if whole else [],
+        "written": host.folders if whole else [],
         "token": token,
         "redis": access.pairs(host) if access else [],
         "url": access.address if access else {},

@@ -40,7 +40,7 @@ def units(host: Host, found: Survey, place: Place) -> list[Unit]:
     servers = [
         Unit(
             name=f"farm-{role}",
-            words=(role,),
+            words=(role, *host.arguments.get(role, ())),
             environment={"FARM_CONFIG": str(place.config(user_of(role)))},
         )
         for role in host.roles
@@ -67,7 +67,7 @@ def _workers(host: Host, found: Survey, place: Place) -> Iterator[Unit]:
     for role, slot, card in shares:
         yield Unit(
             name=f"{WORKER}{role}-{slot}",
-            words=("worker", role, "--slot", slot),
+            words=("worker", role, "--slot", slot, *host.arguments.get(role, ())),
             environment={
                 "FARM_CONFIG": str(place.config(user_of(role))),
                 **limits,

@@ -539,6 +539,8 @@ def main(settings: Settings, with_parent: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    # Kinds look for shapes where these variables say, and farm.toml may be what says it.
+    os.environ |= {name: root for name, root in settings.roots.items() if root}
     controller = Controller(settings, Store(connect(redis_url(settings))))
     # It reads what jobs name. Redis's password has been read by now.
     own = (str(settings.home), settings.roots["FARM_SAMPLES_ROOT"])

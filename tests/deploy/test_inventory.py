@@ -97,6 +97,8 @@ def test_files_are_seen_from_the_inventorys_folder() -> None:
         (REDIS + HOST + 'storage_roots = ["data"]\n', "storage_roots 'data' must be a full path"),
         (REDIS + '[hosts."h[1-2]"]\naddress = "a"\nroles = ["cpu"]\n', "1 addresses for 2 hosts"),
         (REDIS + HOST + '[hosts."a b"]\nroles = ["cpu"]\n', "the name 'a b' will not do"),
+        (REDIS + HOST + 'arguments = { monitor = ["-x"] }\n', "none of its roles"),
+        (REDIS + HOST + 'arguments = { render = ["a b"] }\n', "words without spaces"),
         (REDIS, "no hosts; add a table such as [hosts.gpu1]"),
         (HOST, "no [redis]"),
         (HOST + '[redis]\nurl = "redis://me:pw@server/0"\n', "without user and password"),

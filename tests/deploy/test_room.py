@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from deploy import check, inventory, logs, push, release, running
+from deploy.errors import HostFailed
 from deploy.fleet import Outcome, Silent
 from deploy.inventory import Lab as Inventory
 from deploy.release import Release
+from deploy.remote import Remote
 from farm.store import Store, connect
 from tests.deploy.user_systemd import user_systemd
 from tests.deploy.wheels import changed
@@ -71,6 +76,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         release.read(wheel),
         release.read(changed(wheel, folder / "second", "the second build")),
     )
+    # Linked into uv's cache, a version takes next to nothing; what runs may read a cache.
     cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True).stdout.strip()
     _skip_without_packages(wheel, releases[0], folder)
     with Lab(hosts=3, disk_mb=DISK_MB) as lab:
@@ -93,6 +99,7 @@ passwords = "{lab.server.root}/redis/secrets"
 UV_OFFLINE = "1"
 UV_CACHE_DIR = "{cache}"
 UV_LINK_MODE = "symlink"
+XDG_CACHE_HOME = "{Path(cache).parent}"
 PYTHONPATH = "{DOUBLES}"
 
 [settings]
@@ -197,7 +204,7 @@ def test_the_exit_status_and_the_table_say_who_failed_and_why(room: Room, starte
     done = room.farm("status")
 
     assert done.returncode == 1
-    assert "farm: 2 of 3 hosts failed: h2, h3" in done.stderr
+    assert "farm: 2 of 3 hosts failed: h2, h3" in done.stderr, done.stdout
     assert "h2: connection: it refuses the key" in done.stdout
     assert "2 of 2 units up  1 seen" in done.stdout
 
@@ -230,6 +237,32 @@ def test_logs_come_with_the_name_of_their_machine(room: Room, started: object) -
     logs.logs(lab, lab.chosen(["h1"]), Silent(), told.append, lines=1, follow=False, unit="worker")
 
     assert told == ["h1  a line of its own"]
+
+
+def test_logs_are_followed_until_ctrl_c_and_nothing_stays_on_the_machine(
+    room: Room, started: object
+) -> None:
+    host = room.lab.hosts[0]
+    command = ["deploy", "logs", "-f", "-n", "0", "--unit", "worker", "--hosts", "h1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "farm.cli", *command, "--inventory", room.file],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+    def tails() -> list[psutil.Process]:
+        return [process for process in host.processes() if process.name() == "tail"]
+
+    wait(tails)
+    with (host.home / "shapefarm" / "logs" / f"{WORKER}.log").open("a") as file:
+        file.write("news\n")
+    assert process.stdout
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert first == "h1  news\n"
+    assert process.returncode == 130
+    wait(lambda: not tails())
 
 
 def test_a_key_that_is_not_known_or_another_one_is_refused(
@@ -308,11 +341,26 @@ def test_a_rollback_brings_the_first_build_back_to_life(room: Room, mended: obje
 def test_a_dead_machine_keeps_nobody_waiting_and_what_is_stopped_is_gone(
     room: Room, mended: object
 ) -> None:
-    room.lab.hosts[2].kill()
+    lab = room.inventory
+    third = lab.chosen(["h3"])[0]
+    failed: list[HostFailed] = []
+    cut = threading.Event()
 
+    def work() -> None:
+        with pytest.raises(HostFailed) as told, Remote(third, lab.known_hosts, 2) as remote:
+            room.lab.hosts[2].cut()
+            cut.set()
+            remote.run("sleep 600", timeout_s=600)
+        failed.append(told.value)
+
+    at_work = threading.Thread(target=work)
+    at_work.start()
+    cut.wait(30)
     found = room.do(running.stop)
+    at_work.join(60)
 
     assert [found[name].ok for name in ("h1", "h2", "h3")] == [True, True, False]
     assert "connection: not reachable" in problem(found["h3"])
     left = [" ".join(p.cmdline()) for host in room.lab.hosts[:2] for p in host.processes()]
     assert not [line for line in left if "shapefarm/" in line]
+    assert "connection was lost" in str(failed[0])

@@ -76,6 +76,12 @@ def test_what_the_inventory_says_of_threads_and_memory_wins() -> None:
     assert "FARM_MEMORY_MB" in unit.environment
 
 
+def test_a_roles_further_arguments_are_on_its_command_line() -> None:
+    (unit,) = planned(("monitor",), arguments={"monitor": ("--port", "80")}).values()
+
+    assert unit.words == ("monitor", "--port", "80")
+
+
 def test_the_variables_of_a_unit_are_all_that_is_its_own() -> None:
     (unit,) = planned(("cpu",), slots=1).values()
 

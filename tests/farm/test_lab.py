@@ -93,3 +93,12 @@ def test_a_second_controller_waits_and_takes_over(lab, wait):
     first.wait()
 
     wait(lambda: lab.store.holder().split()[1] == str(second.pid))
+
+
+def test_a_controller_looks_for_shapes_where_its_farm_toml_says(lab, wait, tmp_path):
+    (tmp_path / "farm.toml").write_text('samples_root = "shapes"\n')
+    lab("controller")
+
+    lab("submit", "render", "--shapes", "samples/mugs", "--limit", "1", "--no-wait")
+
+    wait(lambda: list((tmp_path / "shapes").rglob("*.obj")))

@@ -60,6 +60,16 @@ class Service:
         command = self.box.beside(first.pid, test)
         return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
+    def printed(self, words: list[str]) -> str:
+        """What a command prints that runs beside it, as `docker exec` does."""
+        first = self.process
+        assert first is not None, self.said()
+        done = subprocess.run(
+            self.box.beside(first.pid, words), capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def stop(self, grace_s: float) -> int:
         """As `docker stop` does; the exit code, -9 where the grace did not suffice."""
         if self.outer.poll() is None:

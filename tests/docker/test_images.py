@@ -16,8 +16,31 @@ from tests.docker.build import Built
 from tests.docker.project import Project, project
 
 pytestmark = pytest.mark.slow
-FIRST, REST = "redis", ("controller", "renderer", "trainer")
+FIRST, REST = "redis", ("controller", "renderer", "trainer", "monitor", "dashboard")
 JOB = ("--shapes", "samples/mugs", "--limit", "1", "--views", "2", "--size", "48", "--spp", "2")
+
+LOGIN = """
+import http.cookiejar, re, sys, urllib.parse, urllib.request as web
+url, password = sys.argv[1:]
+
+class Stay(web.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+class Jar(http.cookiejar.DefaultCookiePolicy):
+    return_ok_secure = lambda *_: True  # as browsers do for loopback
+
+jar = http.cookiejar.CookieJar(Jar())
+opener = web.build_opener(web.HTTPCookieProcessor(jar), Stay)
+form = opener.open(url).read().decode()
+xsrf = re.search('name="_xsrf" value="([^"]+)"', form)[1]
+data = urllib.parse.urlencode({"password": password, "_xsrf": xsrf}).encode()
+try:
+    print(opener.open(url, data).status, end=" ")
+except web.HTTPError as answer:
+    print(answer.code, end=" ")
+print(opener.open(url.partition("login")[0]).status, end="")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +90,17 @@ def test_a_job_goes_through_them_from_the_command_to_the_dataset(
     assert len(Dataset(made)[0].views) == 2
     owners = {path.stat().st_uid for path in made.iterdir()}
     assert owners == {int(running.model["services"]["renderer"]["user"])}
+
+
+def test_the_pages_answer_and_ask_for_the_password_that_they_share(
+    running: Project, folder: Path
+) -> None:
+    password = (folder / "run" / "volumes" / "pages" / "web" / "password").read_text().strip()
+
+    for name, port in (("monitor", 5555), ("dashboard", 5556)):
+        url = f"http://127.0.0.1:{port}/login?next=/"
+        page = running.running[name].printed(["python", "-c", LOGIN, url, password])
+        assert page == "303 200", name
 
 
 def test_no_password_is_on_a_command_line_or_in_an_environment(

@@ -42,6 +42,14 @@ class Series:
         return list(self.points)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    step: int
+    """The newest."""
+    names: dict[str, dict[str, list[tuple[float, float]]]]
+    """Metric -> split -> [(step, value)]."""
+
+
 class File:
     """One metrics.jsonl, as far as it was read."""
 
@@ -61,11 +69,23 @@ class File:
                 self.__init__()  # type: ignore[misc]
                 self.identity = identity
             stream.seek(self.offset)
-            data = stream.read(READ_BYTES)
+            self.add(stream.read(READ_BYTES))
+
+    def add(self, data: bytes) -> None:
+        """Take what follows; a last line that is cut off waits for its end."""
         whole = data.rfind(b"\n") + 1
         self.offset += whole
         for line in data[:whole].splitlines():
             self._take(line)
+
+    def curves(self) -> Curves:
+        return Curves(
+            step=self.step,
+            names={
+                name: {split: series.drawn() for split, series in splits.items()}
+                for name, splits in self.names.items()
+            },
+        )
 
     def _take(self, line: bytes) -> None:
         try:
@@ -80,14 +100,6 @@ class File:
             if name not in self.names and len(self.names) >= MOST_NAMES:
                 continue
             self.names.setdefault(name, {}).setdefault(split, Series()).add(step, float(value))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    step: int
-    """The newest."""
-    names: dict[str, dict[str, list[tuple[float, float]]]]
-    """Metric -> split -> [(step, value)]."""
 
 
 class Runs:
@@ -108,10 +120,4 @@ class Runs:
                 file.read(path)
             except OSError:
                 return None
-            return Curves(
-                step=file.step,
-                names={
-                    name: {split: series.drawn() for split, series in splits.items()}
-                    for name, splits in file.names.items()
-                },
-            )
+            return file.curves()

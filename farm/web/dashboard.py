@@ -49,6 +49,9 @@ KIND, SIZE = f"({'|'.join([*PASSES, POINTS])})", f"({'|'.join(SIDES)})"
 VERB = f"({'|'.join([*steering.TURNS, 'retry'])})"
 TASK = f"({confine.PLAIN.pattern})"
 THREADS = 4
+"""That read for pages, and as many for pictures."""
+PATIENCE_S = 30.0
+"""For a disk or a Redis that hangs."""
 MAY_NOT = "As its user of Redis this dashboard may only look; as `submit` it may do this too."
 FORBIDDEN = re.compile("NOPERM|user executing the script")
 """How a Redis says that a user may not, to a command and within a script."""
@@ -61,6 +64,8 @@ WATCHED_S = 20.0
 class Page(Handler):
     """What reads the farm, in a thread."""
 
+    pool = "pages"
+
     @property
     def farm(self) -> pages.Farm:
         farm: pages.Farm = self.application.settings["farm"]
@@ -71,9 +76,13 @@ class Page(Handler):
 
         HTTPError's own and our mistakes pass.
         """
-        pool: ThreadPoolExecutor = self.application.settings["pool"]
+        pool: ThreadPoolExecutor = self.application.settings[self.pool]
+        read = asyncio.get_running_loop().run_in_executor(pool, partial(work, *args))
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *args))
+            return await asyncio.wait_for(read, PATIENCE_S)
+        except TimeoutError:
+            log.warning("no answer in time path=%s", self.request.path)
+            raise Refused(503, TELLS[503]) from None
         except NotThere as error:
             log.info("not there path=%s error=%s", self.request.path, error)
             raise Refused(404, TELLS[404]) from None
@@ -150,6 +159,8 @@ class Shape(Page):
 
 class Picture(Page):
     """What is an image, and not a page."""
+
+    pool = "pictures"
 
     async def send(self, work: Callable[..., bytes], *args: Any, type: str = "image/webp") -> None:
         data = await self.read(work, *args)
@@ -292,7 +303,8 @@ def make(
         private=private,
         farm=pages.Farm(settings, store),
         metrics=Metrics(settings, store),
-        pool=ThreadPoolExecutor(THREADS, thread_name_prefix="page"),
+        pages=ThreadPoolExecutor(THREADS, thread_name_prefix="page"),
+        pictures=ThreadPoolExecutor(THREADS, thread_name_prefix="picture"),
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer import storage
-from renderer.shards import Dataset, Sample
+from renderer.shards import INDEX, Dataset, Sample
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*-\d{6,}")
 """Of a shard, without `.tar`."""
@@ -83,6 +83,7 @@ class Opened:
     def __init__(self, folder: str):
         began = time.monotonic()
         self.folder = folder
+        inside(folder, INDEX)
         try:
             self.dataset = Dataset(folder)
             shards = self.dataset.shards
@@ -272,14 +273,18 @@ def png_size(head: bytes) -> tuple[int, int]:
 
 
 def inside(folder: str, *parts: str) -> storage.Place:
-    """A file beneath a folder. Raises NotThere where it is a way out of it."""
+    """A file beneath a folder.
+
+    Raises NotThere where there is none, where it is a way out of the folder, and for what is no
+    file: a pipe that nobody writes to would be read for ever.
+    """
     try:
         root = storage.place(folder)
     except ValueError as error:
         raise NotThere(str(error)) from None
     if any(part in ("", ".", "..") or "/" in part for part in parts):
         raise NotThere(f"{'/'.join(parts)} is no file in a folder")
-    if not isinstance(root, Path):  # an object store has no links
+    if not isinstance(root, Path):  # an object store has no links and no pipes
         for part in parts:
             root = root / part
         return root
@@ -287,4 +292,6 @@ def inside(folder: str, *parts: str) -> storage.Place:
     path = whole.joinpath(*parts).resolve()
     if not path.is_relative_to(whole):
         raise NotThere(f"{'/'.join(parts)} leads out of its folder")
+    if not path.is_file():
+        raise NotThere(f"{'/'.join(parts)} is no file")
     return path

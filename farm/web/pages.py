@@ -25,7 +25,7 @@ from farm.settings import Settings
 from farm.store import Store
 from farm.watch import duration
 from farm.web import svg
-from farm.web.curves import METRICS, Curves, Runs
+from farm.web.curves import METRICS, READ_BYTES, Curves, File, Runs
 from farm.web.datasets import Datasets, NotThere, Place, inside, meta
 from farm.web.thumbnails import POINTS, Thumbnails
 from renderer import storage
@@ -431,9 +431,17 @@ class Farm:
             )
 
     def _curves(self, folder: str) -> Curves | None:
-        """Of a run on a disk; one in an object store has none while it grows."""
-        path = inside(folder, METRICS)
-        return self.runs.curves(path) if isinstance(path, Path) else None
+        """None of what is no run, or has not begun."""
+        try:
+            path = inside(folder, METRICS)
+            if isinstance(path, Path):
+                return self.runs.curves(path)
+            file = File()  # an object store has what was sent at the last checkpoint
+            if storage.exists(path) and storage.size(path) <= READ_BYTES:
+                file.add(storage.read(path))
+            return file.curves() if file.step else None
+        except (NotThere, OSError):
+            return None
 
     def _spark(self, folder: str) -> str:
         curves = self._curves(folder)
@@ -448,7 +456,7 @@ class Farm:
         for task in tasks:
             if len(found) >= most or not re.fullmatch(r"photos-\d+", task):
                 break
-            truth = read_json(inside(folder, "truth", f"{task}.json")) or {}
+            truth = _read_json(folder, "truth", f"{task}.json") or {}
             names = [str(one.get("name")) for one in truth.get("photos", [])]
             found += [name for name in names if re.fullmatch(r"photo-\d+", name)]
         return found[:most]
@@ -473,13 +481,10 @@ class Farm:
 
     def _run(self, record: JobRecord, folder: str) -> dict[str, Any] | None:
         """Curves and pictures of a run; None of what is none."""
-        try:
-            curves = self._curves(folder)
-            about = read_json(inside(folder, "run.json"))
-        except NotThere:
-            return None
+        curves = self._curves(folder)
         if curves is None:
             return None
+        about = _read_json(folder, "run.json")
         flat = {name for name, splits in curves.names.items() if _is_flat(splits.values())}
         order = sorted(
             curves.names, key=lambda name: (name in flat, name in LAST, not name.startswith(FIRST))
@@ -622,7 +627,7 @@ def _is_flat(series: Iterable[Sequence[tuple[float, float]]]) -> bool:
 def _sheets(folder: str) -> list[int]:
     """Steps of the newest sheets of samples."""
     try:
-        found = storage.names(inside(folder, "samples"), "*.png")
+        found = storage.names(storage.place(folder) / "samples", "*.png")
     except (OSError, NotThere):
         return []
     names = [name for name in found if SHEET_NAME.fullmatch(name)]
@@ -636,10 +641,11 @@ def _is_there(folder: str, *parts: str) -> bool:
         return False
 
 
-def read_json(path: storage.Place) -> dict[str, Any] | None:
+def _read_json(folder: str, *parts: str) -> dict[str, Any] | None:
     """A small JSON object; None where there is none that can be read."""
     try:
+        path = inside(folder, *parts)
         found = storage.read_json(path) if storage.size(path) <= MOST_JSON else None
-    except (OSError, ValueError):
+    except (NotThere, OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

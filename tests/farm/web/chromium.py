@@ -71,7 +71,7 @@ class Page:
 async def chromium() -> AsyncIterator[Page]:
     """Start it with a profile of its own; it ends with the block."""
     assert PROGRAM
-    with tempfile.TemporaryDirectory(prefix="farm-chromium-") as folder:
+    with tempfile.TemporaryDirectory(prefix="farm-chromium-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
              f"--user-data-dir={folder}", "--window-size=1280,720", "about:blank"],

@@ -413,6 +413,27 @@ def test_nothing_is_read_outside_of_a_jobs_folder(
     store.client.zrem("farm:jobs", job)
 
 
+def test_a_pipe_or_a_link_in_the_place_of_an_index_is_not_read(
+    browser: Browser, filled: tuple[Store, Settings, Path]
+) -> None:
+    store, _, root = filled
+    job, odd = "7" * 12, root / "odd"
+    odd.mkdir()
+    for name in ("metrics.jsonl", "run.json"):
+        os.mkfifo(odd / name)
+    lab.record_job(store, job, "render", {"out": str(odd)}, label="odd")
+    for put in (
+        lambda: os.mkfifo(odd / "dataset.json"),
+        lambda: (odd / "dataset.json").symlink_to(root / "cars" / "dataset.json"),
+    ):
+        put()
+        page = browser.get(f"/job/{job}")
+        assert (page.status, "train-00000" in page.text) == (200, False)
+        (odd / "dataset.json").unlink()
+    store.client.delete(*store.client.keys(f"farm:{job}*"))
+    store.client.zrem("farm:jobs", job)
+
+
 def test_a_job_outside_of_the_storage_roots_shows_nothing_of_its_folder(
     filled: tuple[Store, Settings, Path],
 ) -> None:

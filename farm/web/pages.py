@@ -36,7 +36,6 @@ STRIP, SHEET, PAGE = 8, 36, 60
 """Shapes beside a job, on its page, on a page of all of them."""
 FAILURES, MENDED, SHARDS, PHOTOS = 100, 12, 12, 36
 EARLIER, JOBS, LOGS = 12, 40, 1000
-DOTS = 1500
 MOST_JSON = 4_000_000  # bytes
 CURVES = 12
 SHEETS = 3
@@ -402,8 +401,7 @@ class Farm:
         if seen.shapes < seen.of:
             of += f", drawn from {seen.of:,}" if seen.whole else f" so far, of {seen.of:,}"
         if angles:
-            every = angles[:: -(-len(angles) // DOTS)]
-            yield Chart(title="Viewpoints", picture=svg.sky(every, label="viewpoints"), note=of)
+            yield Chart(title="Viewpoints", picture=svg.sky(angles, label="viewpoints"), note=of)
             elevations = [elevation for _, elevation in angles]
             low = -90 if min(elevations) < -1 else 0
             ends = [svg.short(end(elevations)) for end in (min, max)]

@@ -6,10 +6,13 @@ All text is escaped here; a page puts what these functions return in as it is.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 Point = tuple[float, float]
+DOTS = 1500
+"""Viewpoints in one picture."""
 
 
 # --- axes -----------------------------------------------------------------------------------------
@@ -194,10 +197,14 @@ def sky(views: Sequence[tuple[float, float]], *, label: str, side: int = 236) ->
     """Viewpoints (azimuth, elevation in degrees) seen from above: the zenith in the middle.
 
     The rim is the horizon, or the nadir where there are viewpoints below the horizon; distances
-    from the middle are proportional to the angle.
+    from the middle are proportional to the angle.  Of many, DOTS are drawn, chosen by chance: every
+    n-th would be the same few cameras of each shape.
     """
     if not views:
         return ""
+    views = list(dict.fromkeys(views))  # a fixed rig has the same ones for each shape
+    if len(views) > DOTS:
+        views = random.Random(0).sample(views, DOTS)
     below = min(elevation for _, elevation in views) < -1
     lowest = -90.0 if below else 0.0
     middle, radius = side / 2, side / 2 - 20

@@ -83,6 +83,26 @@ def test_the_zenith_is_in_the_middle_and_azimuth_90_above() -> None:
     assert dots is not None and dots.get("d") == "M100.0 100.0h0M100.0 20.0h0"
 
 
+def test_every_camera_of_a_rig_is_drawn_however_many_shapes_it_saw() -> None:
+    rig = [(15.0 * view, 20.0) for view in range(24)]
+
+    dots = parsed(svg.sky(rig * 110, label="views")).find("./path[@class='dots']")
+
+    assert dots is not None and str(dots.get("d")).count("M") == 24
+
+
+def test_of_many_random_views_the_drawn_ones_lie_all_around() -> None:
+    views = [(360 * n / 5000, (7 * n) % 40.0) for n in range(5000)]
+
+    dots = parsed(svg.sky(views, label="views", side=200)).find("./path[@class='dots many']")
+
+    assert dots is not None
+    drawn = str(dots.get("d")).split("M")[1:]
+    left = sum(float(one.split()[0]) < 100 for one in drawn)
+    assert len(drawn) <= svg.DOTS
+    assert 0.4 < left / len(drawn) < 0.6
+
+
 def test_labels_are_text() -> None:
     evil = '<script>"&'
     pictures = [

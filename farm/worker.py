@@ -41,6 +41,7 @@ BEAT_S = 2.0
 LOOK_S = 2.0  # a person has the machine within this, finish_within_s and a moment
 OFF_S = 10.0
 RATE_S = 30.0  # rates are told over the last half minute
+AWAY_S = 3 * BEAT_S
 IDLE_S = 3.0  # a queue with messages beside an idle worker for this long: something is wrong
 STUCK_S = 12.0  # and for this long: its consumer hangs
 
@@ -177,6 +178,24 @@ class Tap:
         return True
 
 
+class Idle:
+    """How long messages have waited beside a worker that does nothing."""
+
+    def __init__(self, now: float):
+        self._since = self._looked = now
+
+    def seconds(self, now: float, waits: bool, heard: float) -> float:
+        """So long, if messages wait now; heard: when the last one came.
+
+        Looks that lie far apart tell that Redis was away, or this process was stopped: the time
+        begins anew then, for Celery has yet to find Redis again.
+        """
+        if not waits or now - self._looked > AWAY_S:
+            self._since = now
+        self._looked = now
+        return now - max(self._since, heard)
+
+
 class Heart(threading.Thread):
     """Says every two seconds that the worker is there and what it does, and hears its orders."""
 
@@ -199,7 +218,7 @@ class Heart(threading.Thread):
             "gpus": runner.gpus,
             "started": time.time(),
         }
-        self._empty = time.monotonic()
+        self._idle = Idle(time.monotonic())
         self._samples: deque[tuple[float, dict[str, int]]] = deque()
 
     def run(self) -> None:
@@ -212,7 +231,6 @@ class Heart(threading.Thread):
                 self._watch_consumer()
             except redis.RedisError as error:
                 log.warning("no heartbeat: %s", error)
-                self._empty = time.monotonic()  # Celery, too, has yet to find Redis again
             if self.runner.stop.wait(BEAT_S):
                 return
 
@@ -272,15 +290,12 @@ class Heart(threading.Thread):
     def _watch_consumer(self) -> None:
         """After a lost connection Celery's consumer may hang for ever, saying nothing
         (celery#8030, #10205): free it, or else end, and be started anew."""
-        now = time.monotonic()
-        if (
-            self.runner.now.job
-            or self.runner.gate.closed
-            or not any(map(self.store.queue_length, queues(self.runner.role)))
-        ):
-            self._empty = now
-            return
-        idle_s = now - max(self._empty, self.runner.heard)
+        waits = (
+            not self.runner.now.job
+            and not self.runner.gate.closed
+            and any(map(self.store.queue_length, queues(self.runner.role)))
+        )
+        idle_s = self._idle.seconds(time.monotonic(), waits, self.runner.heard)
         if idle_s > STUCK_S:
             log.error("messages wait and none comes: starting anew")
             self.runner.drop()

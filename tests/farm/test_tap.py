@@ -8,7 +8,7 @@ import kombu
 
 from farm.app import make_app, send
 from farm.settings import load
-from farm.worker import Tap
+from farm.worker import Idle, Tap
 
 
 def test_a_message_whose_acknowledgement_failed_holds_up_no_other(store, server, tmp_path):
@@ -34,3 +34,20 @@ def test_a_message_whose_acknowledgement_failed_holds_up_no_other(store, server,
         assert not tap.free()
     assert [args for args, *_ in got] == [["j", "t0"]]
     assert store.queue_length("count") == 2
+
+
+def test_a_worker_is_idle_since_messages_wait_or_the_last_one_came():
+    idle = Idle(100.0)
+
+    assert idle.seconds(102.0, waits=False, heard=0.0) == 0.0
+    assert idle.seconds(104.0, waits=True, heard=0.0) == 2.0
+    assert idle.seconds(106.0, waits=True, heard=105.0) == 1.0
+    assert idle.seconds(108.0, waits=False, heard=105.0) == 0.0
+
+
+def test_a_redis_that_was_away_leaves_celery_time_to_find_it():
+    idle = Idle(100.0)
+    idle.seconds(102.0, waits=True, heard=0.0)
+
+    assert idle.seconds(130.0, waits=True, heard=0.0) == 0.0
+    assert idle.seconds(132.0, waits=True, heard=0.0) == 2.0

@@ -40,9 +40,9 @@ def publish(job: Job, scanned: Scanned, dones: Sequence[Done], complete: bool) -
             for address in job.shapes
         ],
     }
-    shards.write_index(job.folder, index)
-    if complete:
-        _tidy(job.folder, entries)
+    stands = shards.write_index(job.folder, index)
+    if complete and stands["shards"] == entries:
+        tidy(job.folder, entries)
 
 
 def _created_with(dones: Sequence[Done]) -> list[dict[str, Any]]:
@@ -72,13 +72,16 @@ def _entries(scanned: Scanned, dones: Sequence[Done]) -> list[dict[str, Any]]:
     return sorted(kept + new, key=lambda entry: str(entry["name"]))
 
 
-def _tidy(folder: storage.Place, entries: Sequence[dict[str, Any]]) -> None:
-    """Remove what the finished index no longer names."""
+def tidy(folder: storage.Place, entries: Sequence[dict[str, Any]]) -> None:
+    """Remove what a finished index with these shards does not name."""
     names = {entry["name"] for entry in entries}
     tars = {shards.tar_path(folder, entry["name"], entry["sha256"]) for entry in entries}
     for name in storage.names(folder, "*-[0-9]*.tar"):
         if (tar := folder / name) not in tars:
-            storage.remove(tar, shards.log_path(tar))
-            if (plain := storage.plain_name(tar)) not in names:
+            plain = storage.plain_name(tar)
+            if plain not in names:
                 storage.remove(shards.sidecar_path(folder / plain))
+            elif tar == shards.tar_now(folder, plain):
+                continue  # made again this very moment: another index will name it
+            storage.remove(tar, shards.log_path(tar))
     storage.remove_folder(folder / shards.STAGING)

@@ -69,6 +69,10 @@ class Address:
     def with_name(self, name: str) -> Address:
         return self._at(PurePosixPath(self.key).with_name(name))
 
+    def marked(self, mark: str) -> Address:
+        """The same name with a mark before its suffix: train-000000.5f2a0d1c9be07a34.tar."""
+        return self.with_name(f"{self.stem}.{mark}{self.suffix}")
+
     def with_suffix(self, suffix: str) -> Address:
         return self._at(PurePosixPath(self.key).with_suffix(suffix))
 

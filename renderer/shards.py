@@ -146,8 +146,8 @@ def write_shard(
     failed, log  asked for after the last record
     seen         `storage.version` of the side-car that this one replaces
 
-    Where somebody else's side-car came first, theirs stands and is returned, and nothing is left
-    of ours.
+    Where somebody else's side-car came first, theirs stands and is returned.  Our tar is not taken
+    away: a third may be about to name the same content.  The finished index does it.
     """
     entries, offset, digest = [], 0, hashlib.sha256()
     with storage.replacing(folder / f"{name}.tar", digest) as file:
@@ -172,10 +172,7 @@ def write_shard(
     path = sidecar_path(folder / f"{name}.tar")
     if storage.write_if(path, storage.canonical_json(sidecar), seen):
         return sidecar
-    theirs = read_versioned(path)
-    if theirs["sha256"] != sidecar["sha256"]:
-        storage.remove(tar, log_path(tar))
-    return theirs
+    return read_versioned(path)
 
 
 def dataset_id(index: Mapping[str, Any]) -> str:
@@ -186,16 +183,30 @@ def dataset_id(index: Mapping[str, Any]) -> str:
 def write_index(folder: Place, index: Mapping[str, Any]) -> dict[str, Any]:
     """Replace the index whole; returns the one that stands, with its id.
 
-    In an object store, where a late double may still be writing, one that is further stays.
+    In an object store, where a late double may still be writing, one that tells of more stays, and
+    so does one whose shards are those that the side-cars tell of while ours are not.
     """
     whole = {"version": index["version"], "id": dataset_id(index), **index}
     path = folder / INDEX
     while True:
         seen = storage.version(path)
-        if seen is not None and is_further(there := read_versioned(path), whole):
-            return there
+        if seen is not None:
+            there = read_versioned(path)
+            if is_further(there, whole) or _is_old(folder, there, whole):
+                return there
         if storage.write_if(path, storage.readable_json(whole), seen):
             return whole
+
+
+def _is_old(folder: Place, there: Mapping[str, Any], index: Mapping[str, Any]) -> bool:
+    """Whether a shard in which two indexes differ has been replaced since it was listed."""
+    before = {shard["name"]: shard["sha256"] for shard in there["shards"]}
+    return any(
+        shard["name"] in before
+        and before[shard["name"]] != shard["sha256"]
+        and read_versioned(sidecar_path(folder / shard["name"]))["sha256"] != shard["sha256"]
+        for shard in index["shards"]
+    )
 
 
 def is_further(there: Mapping[str, Any], index: Mapping[str, Any]) -> bool:
@@ -441,6 +452,12 @@ def samples_of(folder: Place, name: str) -> list[Sample]:
 def tar_path(folder: Place, name: str, digest: str) -> Place:
     """Where a shard lies. digest: its SHA-256, as its side-car and the index have it."""
     return storage.by_content(_plain(folder, name), digest)
+
+
+def tar_now(folder: Place, name: str) -> Place:
+    """Where a shard lies by its side-car. Raises FileNotFoundError."""
+    sidecar = read_versioned(sidecar_path(_plain(folder, name)))
+    return tar_path(folder, name, sidecar["sha256"])
 
 
 def _plain(folder: Place, name: str) -> Place:

@@ -97,7 +97,7 @@ def replacing(path: Place, digest: _Hash | None = None) -> Iterator[BinaryIO]:
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".part") as file:
             yield file  # type: ignore[misc]  # a wrapper around a BinaryIO
             file.flush()
-            s3.upload(_named(path, digest.hexdigest()) if digest else path, Path(file.name))
+            s3.upload(path.marked(digest.hexdigest()[:16]) if digest else path, Path(file.name))
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -122,7 +122,7 @@ def by_content(path: Place, digest: str) -> Place:
 
     digest  SHA-256 of the content
     """
-    return _named(path, digest) if isinstance(path, Address) else path
+    return path.marked(digest[:16]) if isinstance(path, Address) else path
 
 
 def plain_name(path: Place) -> str:
@@ -271,10 +271,6 @@ def free_bytes(path: Place) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def _named(path: Address, digest: str) -> Address:
-    return path.with_name(f"{path.stem}.{digest[:16]}{path.suffix}")
 
 
 def _umask() -> int:

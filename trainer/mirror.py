@@ -2,13 +2,15 @@
 
     s3://lab/runs/rn/
       run.manifest.json                         what the run is: name, size and SHA-256 of its files
-      metrics.5f2a0d1c9be07a34.jsonl            each under a name of its content
+      metrics.5f2a0d1c9be07a34.jsonl            each under a name of its own
       checkpoints/00000200/network.91b7….safetensors
 
 The manifest is replaced last, on the condition that it is the one this process knows: the files
 that it names are always those of one moment, and of two machines that train the same run, one that
 was thought dead and the one that took over, the second finds that it is not alone and stops.
 What is lost with a machine is the work since the last checkpoint.
+Names are drawn, not made of the content: two machines may come to the same content, and what the
+one takes away again must not be the other's.
 
 The folder's .mirror.json has the address and the manifest that was read or written last.
 tensorboard/ is a view of metrics.jsonl and stays behind.
@@ -21,6 +23,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +59,15 @@ class File:
 
     size: int
     sha256: str
+    mark: str
+    """In the name of its object."""
+
+    def holds(self, other: File | None) -> bool:
+        return other is not None and other.sha256 == self.sha256
+
+    def place(self, address: Address, name: str) -> Address:
+        """Where it lies. address: the run's, name: its own in the run's folder"""
+        return (address / name).marked(self.mark)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +78,6 @@ class Manifest:
     """By their names in the run's folder."""
     seen: str | None = None
     """Version of the object; None: there is none yet."""
-
-    def place(self, address: Address, name: str) -> Place:
-        """Where a file of it lies."""
-        return storage.by_content(address / name, self.files[name].sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +105,7 @@ def read_file(address: Address, name: str) -> bytes:
         manifest = _manifest(address)
         if name not in manifest.files:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(address / name))
-        return storage.read(manifest.place(address, name))
+        return storage.read(manifest.files[name].place(address, name))
 
     return _while_it_moves(read)
 
@@ -133,8 +141,9 @@ def begin(address: Address, files: Mapping[str, bytes]) -> bool:
     """Make a run of these files; whether nobody else has."""
     made = {}
     for name, data in files.items():
-        made[name] = File(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-        storage.write(storage.by_content(address / name, made[name].sha256), data)
+        digest = hashlib.sha256(data).hexdigest()
+        made[name] = File(size=len(data), sha256=digest, mark=_mark())
+        storage.write(made[name].place(address, name), data)
     return _put(address, made, None) is not None
 
 
@@ -181,15 +190,15 @@ def push(folder: Path) -> None:
     for name, one in new.items():
         with (
             (folder / name).open("rb") as source,
-            storage.replacing(storage.by_content(address / name, one.sha256)) as file,
+            storage.replacing(one.place(address, name)) as file,
         ):
             shutil.copyfileobj(source, file, 1 << 20)
     seen = _put(address, files, note.seen)
     if seen is None:
-        storage.remove(*(_of(address, name, one) for name, one in new.items()))
+        storage.remove(*(one.place(address, name) for name, one in new.items()))
         raise Overtaken(f"another machine goes on with {address}; this one stops")
     _write_note(folder, Note(address=address, files=files, seen=seen, times=times))
-    old = {_of(address, name, one) for name, one in known.items() if files.get(name) != one}
+    old = (one.place(address, name) for name, one in known.items() if files.get(name) != one)
     storage.remove(*old)
 
 
@@ -236,16 +245,17 @@ def _bring(
     there, times = _look(folder, _noted(folder))
     for name in there.keys() - manifest.files.keys():
         (folder / name).unlink(missing_ok=True)
-    kept = {name: one for name, one in there.items() if manifest.files.get(name) == one}
+    kept = {name for name, one in there.items() if one.holds(manifest.files.get(name))}
     missing = [name for name in manifest.files if wanted(name) and name not in kept]
 
     def fetch(name: str) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.part")
-        storage.fetch(manifest.place(address, name), part)
-        if storage.sha256_of_file(part) != manifest.files[name].sha256:
-            raise ValueError(f"{manifest.place(address, name)} is not what its name says")
+        one = manifest.files[name]
+        storage.fetch(one.place(address, name), part)
+        if storage.sha256_of_file(part) != one.sha256:
+            raise ValueError(f"{one.place(address, name)} is not what {MANIFEST} says")
         os.replace(part, target)
 
     with ThreadPoolExecutor(4) as pool:
@@ -263,11 +273,18 @@ def _look(folder: Path, note: Note | None) -> tuple[dict[str, File], dict[str, l
         if parts[0] in LEFT_OUT or any(p.startswith(".") for p in parts) or not path.is_file():
             continue
         times[name] = _time(path)
-        if note and name in note.files and note.times.get(name) == times[name]:
-            files[name] = note.files[name]
-        else:
-            files[name] = File(size=times[name][1], sha256=storage.sha256_of_file(path))
+        before = note.files.get(name) if note else None
+        if before and note and note.times.get(name) == times[name]:
+            files[name] = before
+            continue
+        digest = storage.sha256_of_file(path)
+        found = File(size=times[name][1], sha256=digest, mark=_mark())
+        files[name] = before if before and found.holds(before) else found
     return files, times
+
+
+def _mark() -> str:
+    return secrets.token_hex(8)
 
 
 def _time(path: Path) -> list[int]:
@@ -289,10 +306,6 @@ def _noted(folder: Path) -> Note | None:
 def _write_note(folder: Path, note: Note) -> None:
     value = {"version": VERSION, **asdict(note), "address": str(note.address)}
     atomic.write_json(folder / NOTE, value)
-
-
-def _of(address: Address, name: str, one: File) -> Place:
-    return storage.by_content(address / name, one.sha256)
 
 
 def _while_it_moves(ask: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from farm.pipeline import Pipeline, Stage
 from farm.pipelines import Pipelines
 from farm.records import DONE, RUNNING, ItemFailure, JobRecord, WorkerRecord
 from farm.store import Store
-from renderer import shards
+from renderer import shards, storage
 from renderer.content import describe_view
 from renderer.members import encode_array, encode_image
 
@@ -67,11 +67,11 @@ def sample(key: str, views: int = 3, picture: bytes = b"") -> shards.Record:
     return shards.make_record(key, members, "0" * 64)
 
 
-def add_shard(folder: Path, name: str, keys: list[str], **more: Any) -> None:
+def add_shard(folder: storage.Place, name: str, keys: list[str], **more: Any) -> None:
     """Write a shard and name it in the index."""
     sidecar = shards.write_shard(folder, name, (sample(key, **more) for key in keys), [])
     known = folder / shards.INDEX
-    index = json.loads(known.read_bytes()) if known.exists() else None
+    index = storage.read_json(known) if storage.exists(known) else None
     index = index or {
         "version": 1,
         "complete": False,
@@ -94,7 +94,7 @@ def add_shard(folder: Path, name: str, keys: list[str], **more: Any) -> None:
             "name": f"{name}.tar",
             "split": name.partition("-")[0],
             "samples": len(keys),
-            "bytes": (folder / f"{name}.tar").stat().st_size,
+            "bytes": storage.size(shards.tar_path(folder, name, sidecar["sha256"])),
             "sha256": sidecar["sha256"],
         }
     )
@@ -113,6 +113,13 @@ def record_job(store: Store, job: str, kind: str, facts: Mapping[str, Any], **mo
         )
     )
     store.turn(job, RUNNING, "submitted")
+
+
+def forget(store: Store, *jobs: str) -> None:
+    """Take jobs out of the store, so that the next test finds what it was given."""
+    for job in jobs:
+        store.client.delete(*store.client.keys(f"farm:{job}*"))
+        store.client.zrem("farm:jobs", job)
 
 
 def plan(store: Store, job: str, names: list[str], done: int, unit: str = "shapes") -> None:

@@ -24,6 +24,8 @@ from farm.settings import Settings
 from farm.store import Store, connect
 from farm.web import dashboard, password
 from farm.web.server import Place
+from renderer import storage
+from renderer.members import encode_image
 from tests.deploy.locked import locked
 from tests.farm.web import lab
 from tests.farm.web.lab import PIPELINE, RENDER, TRAIN, WORKER
@@ -329,11 +331,32 @@ def test_a_page_costs_the_same_whatever_the_size_of_the_job(
 
     cost(small)
     (few, little), (many, much) = cost(small), cost(large)
-    for job in (small, large):
-        store.client.delete(*store.client.keys(f"farm:{job}*"))
-        store.client.zrem("farm:jobs", job)
+    lab.forget(store, small, large)
     assert many <= few + 4
     assert much <= little * 1.5 + 20_000
+
+
+def test_datasets_and_runs_in_an_object_store_are_shown_as_any(
+    browser: Browser, filled: tuple[Store, Settings, Path], bucket: str
+) -> None:
+    store, _, root = filled
+    job, run = "5" * 12, "6" * 12
+    there = storage.place(f"{bucket}/cars")
+    lab.add_shard(there, "train-000000", ["disc-a", "disc-b"])
+    storage.write(there / "failed" / "disc-c.png", encode_image("rgba", lab.disc()))
+    lab.record_job(store, job, "render", {"out": f"{bucket}/cars"}, label="afar")
+    lab.plan(store, job, ["train-000000"], done=1)
+    metrics = (root / "run" / "metrics.jsonl").read_bytes()
+    storage.write(storage.place(f"{bucket}/run/metrics.jsonl"), metrics)
+    lab.record_job(store, run, "train", {"out": f"{bucket}/run"}, label="afar")
+
+    page = browser.get(f"/job/{job}").text
+    assert page.count("/view/train-000000") == 2
+    assert "6 views of 2 shapes" in page
+    for path in ("view/train-000000/1/0/rgba.s.webp", "failed/disc-c.webp"):
+        assert browser.get(f"/job/{job}/{path}").status == 200, path
+    assert "<figcaption>loss" in browser.get(f"/job/{run}").text
+    lab.forget(store, job, run)
 
 
 # --- what is never read ---------------------------------------------------------------------------
@@ -392,8 +415,7 @@ def test_nothing_is_read_outside_of_a_jobs_folder(
     os.symlink(root / "run" / "metrics.jsonl", evil / "metrics.jsonl")
 
     page = browser.get(f"/job/{job}")
-    store.client.delete(*store.client.keys(f"farm:{job}*"))
-    store.client.zrem("farm:jobs", job)
+    lab.forget(store, job)
 
     assert page.status == 200
     assert "disc-1-0" not in page.text and "<figcaption>loss" not in page.text
@@ -409,8 +431,7 @@ def test_nothing_is_read_outside_of_a_jobs_folder(
     store.client.hset(f"farm:{job}", "job", json.dumps({"out": str(worse)}))
     page = browser.get(f"/job/{job}")
     assert (page.status, "disc-" in page.text.replace("disc-x", "")) == (200, False)
-    store.client.delete(*store.client.keys(f"farm:{job}*"))
-    store.client.zrem("farm:jobs", job)
+    lab.forget(store, job)
 
 
 def test_a_pipe_or_a_link_in_the_place_of_an_index_is_not_read(
@@ -430,8 +451,7 @@ def test_a_pipe_or_a_link_in_the_place_of_an_index_is_not_read(
         page = browser.get(f"/job/{job}")
         assert (page.status, "train-00000" in page.text) == (200, False)
         (odd / "dataset.json").unlink()
-    store.client.delete(*store.client.keys(f"farm:{job}*"))
-    store.client.zrem("farm:jobs", job)
+    lab.forget(store, job)
 
 
 def test_a_job_outside_of_the_storage_roots_shows_nothing_of_its_folder(
@@ -492,8 +512,7 @@ def test_a_picture_that_would_fill_the_memory_is_not_decoded(
     assert browser.get(f"/job/{job}/view/train-000000/0/0/rgba.s.webp").status == 404
     assert browser.get(f"/job/{job}/failed/x.webp").status == 404
     assert browser.get(f"/job/{job}/view/train-000001/0/0/rgba.s.webp").status == 200
-    store.client.delete(*store.client.keys(f"farm:{job}*"))
-    store.client.zrem("farm:jobs", job)
+    lab.forget(store, job)
 
 
 def test_a_redis_that_is_away_is_told_as_such(filled: tuple[Store, Settings, Path]) -> None:

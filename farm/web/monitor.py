@@ -13,6 +13,7 @@ import logging
 import re
 import socket
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,9 @@ import tornado.ioloop
 import tornado.routing
 import tornado.template
 import tornado.web
+from celery.events import EventReceiver
 from flower.app import Flower
+from flower.events import Events
 from flower.options import default_options
 from flower.urls import settings as flower_settings
 from kombu.entity import Queue
@@ -44,9 +47,13 @@ from farm.web.metrics import METRICS
 from farm.web.password import Secrets
 from farm.web.server import Place, application, serve
 
+log = logging.getLogger(__name__)
+
 PREFIX = "/flower"
 MOST_TASKS = 20_000  # about 110 MB; what is older, `farm status` and the dashboard still tell
+MOST_WORKERS = 5_000
 OFFLINE_S = 60
+AGAIN_S = 2.0
 COLUMNS = "name,args,state,result,worker,received,runtime,uuid"
 ARGUMENTS = re.compile(r"""[(\[]'(\w+)', '([^']*)'[)\]]""")
 """Of a message, as Celery's events tell them: job and task."""
@@ -132,8 +139,6 @@ def embedded(settings: Settings) -> Flower:
     for name, value in {
         "url_prefix": PREFIX.strip("/"),
         "read_only": True,
-        "enable_events": False,  # workers send them unasked
-        "max_tasks": MOST_TASKS,
         "purge_offline_workers": OFFLINE_S,
         "tasks_columns": COLUMNS,
         "format_task": teller(),
@@ -151,10 +156,20 @@ def embedded(settings: Settings) -> Flower:
             "ssl_cert_reqs": ssl.CERT_REQUIRED,
             "ssl_ca_certs": str(settings.broker_ca_file),
         }
-    made = Flower(
+    loop = tornado.ioloop.IOLoop.current()
+    events = Listener(
+        app,
+        loop,
+        enable_events=False,  # workers send them unasked
+        max_tasks_in_memory=MOST_TASKS,
+        max_workers_in_memory=MOST_WORKERS,
+    )
+    events.state.metrics = Uncounted()
+    return Flower(
         capp=app,
         options=default_options,
-        io_loop=tornado.ioloop.IOLoop.current(),
+        events=events,
+        io_loop=loop,
         transforms=[Careful],
         **{
             **flower_settings,
@@ -162,8 +177,21 @@ def embedded(settings: Settings) -> Flower:
             "login_url": "/login",
         },
     )
-    made.events.state.metrics = Uncounted()
-    return made
+
+
+class Listener(Events):  # type: ignore[misc]
+    """Flower's ear for events, which listens again soon after a Redis that was away is back;
+    Flower's own waits twice as long every time."""
+
+    def run(self) -> None:
+        while True:
+            try:
+                with self.capp.connection() as connection:
+                    receiver = EventReceiver(connection, {"*": self.on_event}, app=self.capp)
+                    receiver.capture(limit=None, timeout=None, wakeup=False)
+            except Exception as error:
+                log.warning("no events: %s", error)
+            time.sleep(AGAIN_S)
 
 
 class Uncounted:

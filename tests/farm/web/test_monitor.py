@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 import socket
-import sys
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
@@ -27,11 +26,8 @@ from flower.urls import handlers
 from farm.app import TASK
 from farm.web import password
 from farm.web.monitor import HEADERS, PREFIX, teller
-
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "deploy")]
-
-from chromium import PROGRAM, chromium
-from locked import Locked, locked, wait
+from tests.deploy.locked import Locked, locked, wait
+from tests.farm.web.chromium import PROGRAM, chromium
 
 
 def concrete(pattern: str) -> str:
@@ -166,8 +162,11 @@ def test_whoever_is_logged_in_can_look_and_not_touch(browser: Any) -> None:
     }
     opened = [path for path in PATHS if "/api/" in path and browser.get(path).status == 200]
 
+    broken = [path for path in PATHS if browser.get(path).status >= 500]
+
     assert changed == {}
     assert opened == []
+    assert broken == []
 
 
 def test_a_page_of_another_name_is_not_flower(browser: Any) -> None:

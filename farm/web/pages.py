@@ -35,6 +35,8 @@ from renderer.shards import FAILED
 STRIP, SHEET, PAGE = 8, 36, 60
 """Shapes beside a job, on its page, on a page of all of them."""
 FAILURES, MENDED, SHARDS, PHOTOS = 100, 12, 12, 36
+ACTIVE_SHOWN, GRAPHS, WORKERS = 12, 4, 24
+"""On the first page: jobs and pipelines at work, and workers."""
 EARLIER, JOBS, LOGS = 12, 40, 1000
 MOST_JSON = 4_000_000  # bytes
 CURVES = 12
@@ -154,23 +156,26 @@ class Farm:
         records = self.store.jobs()
         views = self._pipelines_shown()
         stages = {each.stage.id for view in views for each in view.stages}
-        active = [self.card(r, STRIP) for r in records if r.active]
+        at_work = [r for r in records if r.active]
+        active = self._cards(at_work[:ACTIVE_SHOWN], STRIP)
         earlier = [r for r in records if not r.active and r.id not in stages and not r.refused]
         workers = self.workers()["workers"]
         return {
-            "active": [card for card in active if card],
+            "active": active,
+            "more_active": max(0, len(at_work) - ACTIVE_SHOWN),
             "views": views,
             "earlier": self._cards(earlier[: -EARLIER - 1 : -1]),
             "more": max(0, len(earlier) - EARLIER),
-            "workers": workers,
-            "tiles": _tiles([card for card in active if card], workers),
-            "every": 2 if any(active) else 8,
+            "workers": workers[:WORKERS],
+            "more_workers": max(0, len(workers) - WORKERS),
+            "tiles": _tiles(at_work, active, workers),
+            "every": 2 if at_work else 8,
         }
 
     def _pipelines_shown(self) -> list[PipelineView]:
         """Those at work, else the newest."""
         records = self.pipelines.all()
-        chosen = [r for r in records if r.active] or records[-1:]
+        chosen = [r for r in records if r.active][-GRAPHS:] or records[-1:]
         found = (self.pipelines.view(record.id, progress=True) for record in reversed(chosen))
         return [view for view in found if view]
 
@@ -358,8 +363,8 @@ class Farm:
             spark=spark,
         )
 
-    def _cards(self, records: Iterable[JobRecord]) -> list[JobCard]:
-        return [card for record in records if (card := self.card(record))]
+    def _cards(self, records: Iterable[JobRecord], shapes: int = 0) -> list[JobCard]:
+        return [card for record in records if (card := self.card(record, shapes))]
 
     def data(self, record: JobRecord, folder: str) -> dict[str, Any]:
         """What a dataset is. Raises NotThere."""
@@ -524,17 +529,19 @@ class Farm:
 # --- facts ----------------------------------------------------------------------------------------
 
 
-def _tiles(active: Sequence[JobCard], workers: Sequence[WorkerRow]) -> list[tuple[str, str]]:
+def _tiles(
+    at_work: Sequence[JobRecord], active: Sequence[JobCard], workers: Sequence[WorkerRow]
+) -> list[tuple[str, str]]:
     """The few numbers that tell how the farm is."""
     rates = Counter[str]()
-    for card in active:
-        if card.record.state == RUNNING:
-            rates.update(card.record.rates)
+    for record in at_work:
+        if record.state == RUNNING:
+            rates.update(record.rates)
     here = [row for row in workers if row.state != "gone"]
     busy = sum(row.state == "works" for row in here)
     failures = sum(card.view.failures for card in active)
     found = [
-        (f"{len(active)}", "job at work" if len(active) == 1 else "jobs at work"),
+        (f"{len(at_work)}", "job at work" if len(at_work) == 1 else "jobs at work"),
         (f"{busy} of {len(here)}", "workers busy"),
     ]
     unit = next((u for u in ("images", "photos", "steps") if rates.get(u)), "")

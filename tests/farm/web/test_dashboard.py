@@ -19,10 +19,11 @@ import pytest
 
 from farm import broker
 from farm.pipelines import Pipelines
-from farm.records import CANCELLED, PAUSED, RUNNING
+from farm.records import CANCELLED, PAUSED, RUNNING, WorkerRecord
 from farm.settings import Settings
 from farm.store import Store, connect
 from farm.web import dashboard, password
+from farm.web.pages import ACTIVE_SHOWN, WORKERS
 from farm.web.server import Place
 from renderer import storage
 from renderer.members import encode_image
@@ -357,6 +358,26 @@ def test_datasets_and_runs_in_an_object_store_are_shown_as_any(
         assert browser.get(f"/job/{job}/{path}").status == 200, path
     assert "<figcaption>loss" in browser.get(f"/job/{run}").text
     lab.forget(store, job, run)
+
+
+def test_the_first_page_of_a_busy_lab_is_no_longer_than_people_read(
+    browser: Browser, filled: tuple[Store, Settings, Path]
+) -> None:
+    store = filled[0]
+    jobs = [f"{number:012x}" for number in range(40)]
+    for job in jobs:
+        lab.record_job(store, job, "render", {"out": f"/nowhere/{job}"}, label=job)
+    for number in range(60):
+        store.beat(WorkerRecord(name=f"w{number}", role="render", host="h", pid=1, version="1"))
+
+    page = browser.get("/").text
+
+    lab.forget(store, *jobs)
+    for number in range(60):
+        store.leave(f"w{number}")
+    assert page.count('<article class="card job"') == ACTIVE_SHOWN
+    assert page.count('<tr id="worker-') == WORKERS
+    assert f">{41 - ACTIVE_SHOWN} more jobs<" in page and ">37 more<" in page
 
 
 # --- what is never read ---------------------------------------------------------------------------

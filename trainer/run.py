@@ -46,7 +46,7 @@ VERSION = 1
 JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
 METRICS = "metrics.jsonl"
 ARRAYS = "evaluation.npz"
-MOST_UNPACKED = 4 << 30
+MOST_UNPACKED = 2 << 30
 """Bytes of an evaluation's arrays: a zip of some MB may promise many GB."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from farm import jail
 from renderer import shapes, storage
 from renderer.members import decode_member
 from renderer.shapes.health import inspect
@@ -391,6 +392,34 @@ def test_json_nested_without_end_is_told_with_its_file(tmp_path):
 
     with pytest.raises(ValueError, match=r"dataset\.json is not JSON of ours: nested too deeply"):
         storage.read_json(path)
+
+
+@pytest.mark.slow
+def test_blender_renders_in_a_confined_child_and_not_what_a_link_leads_out_to(children, tmp_path):
+    """As if the link had been laid after the controller's and the worker's look at the paths."""
+    if not jail.landlock():
+        pytest.skip("this kernel has no Landlock")
+    box = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 1 1 1\nv 0 1 1\n" + (
+        "f 4 3 2 1\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8\n"
+    )
+    root = tmp_path / "root"
+    (root / "shapes").mkdir(parents=True)
+    (root / "shapes" / "fine.obj").write_text(box)
+    (tmp_path / "secret.obj").write_text(box.replace("v 1 1 1", "v 2 2 2"))
+    (root / "shapes" / "way-out.obj").symlink_to(tmp_path / "secret.obj")
+    farm = children.Farm(tmp_path / "log", environment={"FARM_STORAGE_ROOTS": str(root)})
+    job = farm.job(
+        root / "shapes", out=root / "out", views=1, size=32, spp=1, points=512, split="100/0/0"
+    )
+
+    ran = farm.submit(job)
+    farm.close()
+
+    (sample,) = Dataset(root / "out")
+    assert ran.errors == [] and sample.key.endswith("fine")
+    ((key, (failure_class, reason)),) = ran.failed.items()
+    assert key.endswith("way-out")
+    assert (failure_class, reason) == ("environment", "cannot be read: Permission denied")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,18 @@ def test_arrays_are_read_without_pickles(run, quiet):
     np.savez(folder / "evaluation.npz", trap=np.array([{"a": 1}], dtype=object))
 
     with pytest.raises(ValueError, match="allow_pickle=False"):
+        run.evaluations()[0].arrays  # noqa: B018
+
+
+def test_arrays_that_would_unpack_to_gigabytes_are_not_read(run, quiet):
+    measure(job(run), quiet)
+    path = run.evaluations()[0].folder / "evaluation.npz"
+    np.savez(path, scores=np.zeros(3))
+    data = path.read_bytes()
+    at = data.index(b"PK\x01\x02") + 24  # of the directory: the file's size once it is unpacked
+    path.write_bytes(data[:at] + struct.pack("<I", 2**32 - 2) + data[at + 4 :])
+
+    with pytest.raises(ValueError, match=r"evaluation\.npz would unpack to 4294967294 bytes"):
         run.evaluations()[0].arrays  # noqa: B018
 
 

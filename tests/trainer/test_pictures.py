@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from trainer import pictures
+from trainer import backgrounds, pictures
 from trainer.errors import DatasetRefused
 
 
@@ -116,6 +117,28 @@ def test_a_broken_picture_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetRefused, match=r"\d.jpg is no picture"):
         found.image(0)
+
+
+def test_a_picture_of_200_megapixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
+    chunk = (
+        struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    )
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + bytes(12))
+    found = pictures.pictures(str(tmp_path), "train")
+    behind = backgrounds.backgrounds(str(tmp_path))
+
+    with pytest.raises(DatasetRefused, match=r"\d.png has 200 megapixels; at most 50: remove it"):
+        found.image(0)
+    with pytest.raises(DatasetRefused, match=r"\d.png has 200 megapixels"):
+        behind.draw(np.random.default_rng(0), 16)
+
+
+@pytest.mark.parametrize("name", ["LSUN", "LSUNClass"])
+def test_a_dataset_that_would_be_unpickled_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetRefused, match=r"unpickles what it finds|no dataset"):
+        pictures.pictures(f"{name}:{tmp_path}", "train")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -216,7 +217,9 @@ def reads(job: Job, task: Task | None) -> Iterator[str]:
     for name, value in job.config.items():
         given = value if isinstance(value, list | tuple) else [value]
         texts = [str(text) for text in given if isinstance(text, str)]
-        yield from (text for text in texts if name in datasets or "/" in text)
+        # Pictures of torchvision's are at CIFAR10:folder.
+        places = [re.sub(r"^\w+:(?!//)", "", text) for text in texts]
+        yield from (place for place in places if name in datasets or "/" in place)
 
 
 def writes(job: Job, task: Task | None) -> Iterator[str]:

@@ -121,11 +121,12 @@ def test_a_broken_picture_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_picture_of_200_megapixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
-    chunk = (
-        struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")))
     )
     for number in range(4):
-        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + bytes(12))
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
     found = pictures.pictures(str(tmp_path), "train")
     behind = backgrounds.backgrounds(str(tmp_path))
 

@@ -40,7 +40,7 @@ def survey(asked: dict[str, Any]) -> dict[str, Any]:
     """
     home = os.path.expanduser("~")
     root = os.path.expanduser(asked["root"])
-    uv = _uv(asked["uv"], home)
+    uv = _uv(asked["uv"], home, root)
     return {
         "home": home,
         "user": pwd.getpwuid(os.getuid()).pw_name,
@@ -103,9 +103,10 @@ def _says(words: list[str]) -> tuple[int, str]:
         return 127, str(error)
 
 
-def _uv(given: str, home: str) -> str:
-    """Where uv is; "" where it is not."""
-    places = (given, os.path.join(home, ".local/bin/uv"), os.path.join(home, ".cargo/bin/uv"))
+def _uv(given: str, home: str, root: str) -> str:
+    """Where uv is; "" where it is not. The last place is where push brings it."""
+    usual = (os.path.join(home, ".local/bin/uv"), os.path.join(home, ".cargo/bin/uv"))
+    places = (given, *usual, os.path.join(root, "tools/bin/uv"))
     found = (shutil.which(os.path.expanduser(place)) for place in places)
     return next((path for path in found if path), "")
 

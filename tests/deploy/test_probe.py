@@ -47,6 +47,14 @@ def test_a_bare_machine_has_neither_uv_nor_cards_nor_systemd(tmp_path: Path) -> 
     assert found.writable
 
 
+def test_the_uv_that_push_brought_is_found_again(tmp_path: Path) -> None:
+    tools = tmp_path / "farm" / "tools" / "bin"
+    tools.mkdir(parents=True)
+    program(tools, "uv", "exit 0")
+
+    assert survey(tmp_path, root=str(tmp_path / "farm")).uv == str(tools / "uv")
+
+
 def test_cards_are_told_with_their_driver(tmp_path: Path) -> None:
     program(tmp_path, "nvidia-smi", "echo '0, NVIDIA H200, 580.1'", "echo '1, NVIDIA T4, 580.1'")
 

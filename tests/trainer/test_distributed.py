@@ -14,7 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from farm import kinds
+from trainer.jobs.train import Job
+from trainer.launch import sizes
 from trainer.run import Run
+from trainer.start import Refused, train
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +113,26 @@ def test_kill_9_of_the_first_process_ends_all_and_the_same_line_goes_on(blocks, 
     ]
     assert losses[0] == losses[1]
     assert Run(killed).about["starts"][1]["step"] >= 6
+
+
+def test_several_machines_without_a_farm_are_refused_in_one_line(blocks, tmp_path, doubles, quiet):
+    job = kinds.read(Job, spec(tmp_path / "run", blocks, nodes=2).read_text(), "job")
+
+    with pytest.raises(Refused) as refused:
+        train(job, quiet)
+
+    assert str(refused.value) == "--nodes 2: a farm brings machines together; `farm submit train`"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "devices", "batch", "can"),
+    [(4, 1, 64, (1, 2, 4)), (3, 2, 12, (1, 2, 3)), (2, 4, 8, (1, 2)), (1, 2, 2, (1,))],
+)
+def test_a_run_goes_on_with_numbers_of_machines_that_share_the_batch(nodes, devices, batch, can):
+    job = Job(model="double", data=("d",), nodes=nodes, devices=devices)
+
+    assert sizes(job, batch) == can
 
 
 NORMS = """

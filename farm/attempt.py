@@ -250,7 +250,8 @@ class Attempt:
             runner.name,
             lambda lines, keep: self.store.log(record.id, name, lines, keep),
         )
-        self._renewed = time.monotonic()
+        self._renewed = self._sure = time.monotonic()
+        """When it was last tried to renew the lease, and when Redis last said that it holds."""
         self._live: dict[str, int] = {}
         self._made: dict[str, int] = {}
         self._began = 0.0
@@ -387,6 +388,8 @@ class Attempt:
         except AWAY as error:
             log.warning("no answer from Redis, working on: %s", error)
             answer = "ok"
+        else:
+            self._sure = time.monotonic()
         self._renewed = time.monotonic()
         if answer == "lost":
             raise Lost
@@ -427,11 +430,12 @@ class Attempt:
         return dataclasses.asdict(found)
 
     def _stands(self, sizes: list[int]) -> bool:
+        """Whether the round goes on; without Redis only until the lease must have run out."""
         try:
             return self.runner.meetings.stands(self.job, self.round, sizes)
         except AWAY as error:
             log.warning("no answer from Redis, working on: %s", error)
-            return True
+            return time.monotonic() - self._sure < self.settings.lease_s
 
     def _left_s(self) -> float | None:
         """Seconds to the end of the task, at the pace of this try; None while that is unknown."""

@@ -96,7 +96,8 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
     waiting = [job for job in store.jobs() if job.active and job.role in queues(role)]
     if waiting and not runner.gate.closed:
         kind = kinds.load(waiting[0].kind, settings.kind_packages)
-        runner.program(kind.program, kind.reach(waiting[0].job))
+        with runner.busy:
+            runner.program(kind.program, kind.reach(waiting[0].job))
     try:
         worker.start()
     finally:

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from farm import kinds
 from renderer import storage
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 JOB, DATA, RUN, RESULT = "job.json", "data.json", "run.json", "result.json"
 METRICS = "metrics.jsonl"
+CUT_OFF_S, OF_SEVERAL = 15.0, ", one of several machines"
 ARRAYS = "evaluation.npz"
 MOST_UNPACKED = 2 << 30
 """Bytes of an evaluation's arrays: a zip of some MB may promise many GB."""
@@ -173,27 +174,42 @@ class Run:
         return [evaluated(folder / name) for name in sorted(names)]
 
     @contextlib.contextmanager
-    def lock(self, patience_s: float = 0.0) -> Iterator[None]:
-        """Be the only one who writes here. Raises InUse, naming who does, for so long."""
+    def lock(self) -> Iterator[None]:
+        """Be the only one who writes here. Raises InUse, naming who does.
+
+        The first process of several machines may be one whose predecessor sits on a machine that
+        was cut off, and keeps its lock: after a while it goes on, for the farm has brought these
+        machines together without that one.
+        """
         path = self.folder / ".lock"
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + (CUT_OFF_S if self.job.nodes > 1 else 0.0)
         with path.open("a+") as file:
             try:
-                while True:
-                    try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        break
-                    except BlockingIOError:
-                        if time.monotonic() >= deadline:
-                            who = path.read_text() or "another process"
-                            raise InUse(f"{self.folder} is in use by {who}") from None
+                while not _flock(file):
+                    who = path.read_text() or "another process"
+                    if time.monotonic() < deadline:
                         time.sleep(0.2)
+                    elif self.job.nodes > 1 and who.endswith(OF_SEVERAL):
+                        log.warning("goes on without %s, which holds %s", who, path)
+                        break
+                    else:
+                        raise InUse(f"{self.folder} is in use by {who}")
             except OSError as error:  # a network folder without locks: leases are all there is
                 log.warning("no lock folder=%s error=%s", self.folder, error)
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            several = OF_SEVERAL if self.job.nodes > 1 else ""
+            file.write(f"process {os.getpid()} on {socket.gethostname()}{several}")
             file.flush()
             yield
+
+
+def _flock(file: IO[str]) -> bool:
+    """Whether the lock of an open file is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 # --- whose folder it is ------------------------------------------------------------------------

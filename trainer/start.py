@@ -18,7 +18,6 @@ from trainer.jobs.train import Job, Scanned, further
 from trainer.loader import Loader
 from trainer.run import RESULT, VERSION, Run, claim, configure, identity, result
 
-DYING_S = 30.0  # an earlier first process, of a machine that was lost, may be about to end
 TELL_S = 0.5  # oftener than this nobody looks
 
 
@@ -95,7 +94,7 @@ def work(run: Run, world: World, lease: Any) -> dict[str, Any]:
     teller = Teller(lease, world, run.config.steps)
     locked = run.job.nodes > 1 and world.first
     with (
-        run.lock(DYING_S) if locked else contextlib.nullcontext(),
+        run.lock() if locked else contextlib.nullcontext(),
         distributed.joined(world, device.choose(run.job.device, world.local)),
     ):
         return loop(Session(run, world, teller.say), teller)

@@ -243,3 +243,20 @@ def test_the_paths_of_a_run_do_not_matter_to_it(job, snapshot, tmp_path):
     moved = run.folder.rename(tmp_path / "moved")
 
     assert claim(replace(job, out=str(moved)), snapshot).folder == Path(moved)
+
+
+def test_a_run_goes_on_without_a_machine_that_was_cut_off_and_keeps_the_lock(
+    job, snapshot, monkeypatch
+):
+    monkeypatch.setattr("trainer.run.CUT_OFF_S", 0.3)
+    of_two = claim(replace(job, nodes=2), snapshot)
+
+    with of_two.lock(), Run(job.folder, replace(job, nodes=2)).lock():
+        assert (job.folder / ".lock").read_text().endswith(", one of several machines")
+
+    with (
+        claim(job, snapshot).lock(),  # of one machine, such as `python -m trainer train`
+        pytest.raises(InUse, match=r"is in use by process \d+ on \S+$"),
+        of_two.lock(),
+    ):
+        pass

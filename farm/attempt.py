@@ -38,6 +38,7 @@ from farm.version import version
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5  # the child's memory and deadlines are looked at this often
+PATIENCE_S = 60.0  # what was made must be told: so long a Redis that is away is waited for
 HERE = 2  # tries of one item on one worker
 BOUNCED = ("version", "held", "avoid", "off")  # claims that were refused for others to make
 
@@ -147,7 +148,11 @@ class Runner:
         finally:
             self.now = Now()
             attempt.log.close(tell=not attempt.done)
-            _patiently(lambda: self.store.release(job, task, self.name, token, avoid=avoid))
+            # A worker that stops lets the lease run out, rather than wait for a Redis that is away.
+            _patiently(
+                lambda: self.store.release(job, task, self.name, token, avoid=avoid),
+                patience_s=0.0 if self.stop.is_set() else PATIENCE_S,
+            )
 
     def program(self, package: str, reach: str = MACHINE) -> Program:
         """The warm child, or a fresh one where it reaches further, or not as far."""
@@ -580,7 +585,7 @@ def _count(counts: dict[str, int], units: dict[str, int]) -> None:
         counts[unit] = counts.get(unit, 0) + number
 
 
-def _patiently(call: Any, patience_s: float = 60.0) -> None:
+def _patiently(call: Any, patience_s: float = PATIENCE_S) -> None:
     """Call until Redis answers: what was made must be told."""
     deadline = time.monotonic() + patience_s
     while True:

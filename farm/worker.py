@@ -41,6 +41,7 @@ BEAT_S = 2.0
 LOOK_S = 2.0  # a person has the machine within this, finish_within_s and a moment
 OFF_S = 10.0
 RATE_S = 30.0  # rates are told over the last half minute
+LAST_S = 8.0  # a worker that was told to stop has ended after so long
 AWAY_S = 3 * BEAT_S
 IDLE_S = 3.0  # a queue with messages beside an idle worker for this long: something is wrong
 STUCK_S = 12.0  # and for this long: its consumer hangs
@@ -77,6 +78,9 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
     @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def stopping(**_: Any) -> None:
         stop.set()
+        last = threading.Timer(LAST_S, _end, [runner])
+        last.daemon = True
+        last.start()
 
     worker = app.Worker(
         hostname=name,
@@ -144,6 +148,13 @@ def _look_out(presence: Presence, runner: Runner) -> None:
             log.exception("cannot tell who else is here")
         if runner.gate.closed:
             runner.rest()
+
+
+def _end(runner: Runner) -> None:
+    """End at once: Celery waits for a Redis that is away. The lease runs out by itself."""
+    log.warning("ends without a word to Redis, which is away")
+    runner.drop()
+    os._exit(os.EX_OK)
 
 
 class Tap:

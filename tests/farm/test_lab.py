@@ -48,6 +48,7 @@ def lab(tmp_path, wait):
         processes.append(process)
         return process
 
+    start.redis = processes[0]
     start.store = Store(connect(environment["FARM_BROKER_URL"]))
     wait(start.store.client.ping)
     yield start
@@ -80,6 +81,18 @@ def test_a_worker_told_to_stop_hands_its_task_to_another_at_once(lab, wait, tmp_
     assert json.loads(out)["made"]["shapes"] == 16
     done = [line.split()[0] for line in work.read_text().splitlines()]
     assert len(done) - len(set(done)) <= 1
+
+
+def test_a_worker_told_to_stop_ends_though_redis_is_away(lab, wait, tmp_path):
+    lab("controller")
+    worker = lab("worker", "count", "--slot", "a")
+    lab("submit", "count", "--things", "n:60", "--seconds", "0.4", "--out", "out", "--no-wait")
+    wait(lambda: len((tmp_path / "out" / "work.log").read_text().splitlines()) >= 2)
+
+    lab.redis.kill()
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(40) == 0  # by itself it would wait for Redis for ever
 
 
 def test_a_second_controller_waits_and_takes_over(lab, wait):

@@ -7,8 +7,11 @@
 
     dashboard.py  the farm's own pages: their addresses and handlers
     pages.py      what they show; templates/ how
-    datasets.py   the door to datasets on storage; thumbnails.py: small pictures of samples
+    cards.py      of jobs and workers; dataset_facts.py, run_facts.py: of what jobs make
+    datasets.py   the door to storage; thumbnails.py: small pictures of samples
     curves.py     the metrics of a run; svg.py: charts; dag.py: the graph of a pipeline
+
+    monitor.py    Flower behind the same login; metrics.py: figures for Prometheus
 
 Needs tornado, which the extra `monitor` brings.
 """

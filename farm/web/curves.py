@@ -9,6 +9,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from farm.web.datasets import NotThere, inside
+from renderer import storage
+
 METRICS = "metrics.jsonl"
 READ_BYTES = 8_000_000
 """At one look; the next one goes on there."""
@@ -108,6 +111,19 @@ class Runs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._files: OrderedDict[Path, File] = OrderedDict()
+
+    def of(self, folder: str) -> Curves | None:
+        """Of the run in a folder; None of what is no run, or has not begun."""
+        try:
+            path = inside(folder, METRICS)
+            if isinstance(path, Path):
+                return self.curves(path)
+            file = File()  # an object store has what was sent at the last checkpoint
+            if storage.exists(path) and storage.size(path) <= READ_BYTES:
+                file.add(storage.read(path))
+            return file.curves() if file.step else None
+        except (NotThere, OSError):
+            return None
 
     def curves(self, path: Path) -> Curves | None:
         """None where there is no such file."""

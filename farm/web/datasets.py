@@ -33,6 +33,7 @@ MOST_OPEN = 32
 MOST_BYTES = 64_000_000
 """Of one picture as it is stored."""
 MOST_PIXELS = 4096 * 4096
+MOST_JSON_BYTES = 4_000_000
 SEEN_SHARDS, SEEN_OF_SHARD = 64, 4
 """How many shards, and samples of each, stand for all of them where views are counted."""
 KEPT_SHARDS = 4096
@@ -295,3 +296,21 @@ def inside(folder: str, *parts: str) -> storage.Place:
     if not path.is_file():
         raise NotThere(f"{'/'.join(parts)} is no file")
     return path
+
+
+def is_there(folder: str, *parts: str) -> bool:
+    """Whether there is such a file beneath a folder."""
+    try:
+        return storage.exists(inside(folder, *parts))
+    except (NotThere, OSError):
+        return False
+
+
+def read_json(folder: str, *parts: str) -> dict[str, Any] | None:
+    """A small JSON object; None where there is none that can be read."""
+    try:
+        path = inside(folder, *parts)
+        found = storage.read_json(path) if storage.size(path) <= MOST_JSON_BYTES else None
+    except (NotThere, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

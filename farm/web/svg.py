@@ -8,9 +8,23 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 Point = tuple[float, float]
+MOST_DOTS = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A chart as it stands on a page."""
+
+    title: str
+    picture: str
+    note: str = ""
+    splits: tuple[str, ...] = ()
+
+
 DOTS = 1500
 """Viewpoints in one picture."""
 
@@ -229,7 +243,9 @@ def sky(views: Sequence[tuple[float, float]], *, label: str, side: int = 236) ->
     ):  # fmt: skip
         how = {0: "end", 180: "start"}.get(azimuth, "middle")
         parts.append(f'<text class="{how}" x="{x}" y="{y}">{azimuth}°</text>')
-    dots = dict.fromkeys("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views)
+    dots = list(dict.fromkeys("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views))
+    if len(dots) > MOST_DOTS:  # at random, for every n-th would leave out cameras of a rig
+        dots = random.Random(0).sample(dots, MOST_DOTS)
     many = " many" if len(dots) > 400 else ""
     parts.append(f'<path class="dots{many}" d="{"".join(dots)}"/>')
     return _svg(side, side, "chart sky", parts, label)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import socket
 import ssl
@@ -289,5 +290,10 @@ def main(settings: Settings, place: Place | None = None, with_parent: bool = Fal
 
     try:
         return serve(front, front.place, started)
+    except ValueError as error:
+        if not with_parent:
+            raise
+        log.error("%s", error)
+        return os.EX_CONFIG
     finally:
         metrics.close()

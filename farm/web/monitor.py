@@ -250,7 +250,8 @@ def _scripts() -> str:
     """CSP sources of what stands inline in Flower's templates, which nobody but Flower writes."""
     found = []
     for path in sorted((Path(flower.__file__).parent / "templates").glob("*.html")):
-        for script in re.findall(r"<script[^>]*>(.+?)</script>", path.read_text(), re.S):
+        inline = re.findall(r"<script(?![^>]* src=)[^>]*>(.*?)</script>", path.read_text(), re.S)
+        for script in inline:
             text = tornado.template.filter_whitespace("single", script)  # as it is rendered
             text = text.replace("{{ autorefresh }}", "1")
             digest = hashlib.sha256(text.encode()).digest()

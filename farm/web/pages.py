@@ -182,10 +182,8 @@ class Farm:
             if KEY.fullmatch(failure.item) and is_there(folder, FAILED, f"{failure.item}.png")
         }
         try:
-            opened, newest = (
-                self.datasets.open(folder),
-                self.store.newest(job, dataset_facts.SHARDS),
-            )
+            opened = self.datasets.open(folder)
+            newest = self.store.newest(job, dataset_facts.SHARDS)
             found["data"] = dataset_facts.facts(opened, newest)
             found["charts"] = list(dataset_facts.charts(self.datasets.seen(folder)))
         except NotThere:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from html import escape
 
 Point = tuple[float, float]
-MOST_DOTS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,11 +242,8 @@ def sky(views: Sequence[tuple[float, float]], *, label: str, side: int = 236) ->
     ):  # fmt: skip
         how = {0: "end", 180: "start"}.get(azimuth, "middle")
         parts.append(f'<text class="{how}" x="{x}" y="{y}">{azimuth}°</text>')
-    dots = list(dict.fromkeys("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views))
-    if len(dots) > MOST_DOTS:  # at random, for every n-th would leave out cameras of a rig
-        dots = random.Random(0).sample(dots, MOST_DOTS)
-    many = " many" if len(dots) > 400 else ""
-    parts.append(f'<path class="dots{many}" d="{"".join(dots)}"/>')
+    dots = "".join("M{:.1f} {:.1f}h0".format(*at(*view)) for view in views)
+    parts.append(f'<path class="dots{" many" if len(views) > 400 else ""}" d="{dots}"/>')
     return _svg(side, side, "chart sky", parts, label)
 
 

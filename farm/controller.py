@@ -66,7 +66,6 @@ class Controller:
         self._workers: list[WorkerRecord] = []
         self._look_after = 0.0
         self._tidied = 0.0
-        self._locked = time.monotonic()
         self._messages: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="storage")
         # Looking at what jobs read takes long, many of a pipeline's may begin at once, and those
@@ -134,12 +133,11 @@ class Controller:
 
     def _keep_lock(self) -> None:
         """Be the one controller. Raises FarmBusy when another one is."""
-        before, self._locked = self._locked, time.monotonic()
-        if not self.store.lock(self.holder, LOCK_S, version()):
+        locked = self.store.lock(self.holder, LOCK_S, version())
+        if locked != "kept":  # but one that was away or slow, and that nobody replaced, goes on
             self._forget()
+        if not locked:
             self._take_over()
-        elif self._locked - before > LOCK_S:  # stopped for a while: somebody may have been here
-            self._forget()
 
     def _forget(self) -> None:
         """What was known may be old: the lock was another's meanwhile. Redis knows the rest."""

@@ -200,16 +200,20 @@ end
 return found
 """
 
-# KEYS lock ticked version / ARGV holder ttl_ms version -> 1 ours, 0 somebody else's
+# KEYS lock ticked version last / ARGV holder ttl_ms version
+# -> 'kept', 'new' where it was another's since, '' where it is another's
 LOCK = (
     NOW
     + """
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] then return '' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SET', KEYS[2], now)
 if ARGV[3] ~= '' then redis.call('SET', KEYS[3], ARGV[3]) end
-return 1
+local last = redis.call('GET', KEYS[4])
+if last == ARGV[1] then return 'kept' end
+redis.call('SET', KEYS[4], ARGV[1])
+return 'new'
 """
 )
 

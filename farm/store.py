@@ -55,6 +55,7 @@ from farm.records import (
 JOBS = "farm:jobs"
 WORKERS, SEEN = "farm:workers", "farm:seen"
 LOCK, TICKED = "farm:controller", "farm:ticked"  # who controls, and when it last said so
+LAST = "farm:controlled"  # who did so last, also once the lock has run out
 COUNTS = "farm:counts"
 """hash of numbers that only grow, since the farm began: "tasks" done, "units images" made, "leases
 expired", "messages lost", "failures crash" (tries), "given up crash" (items), "retries" """
@@ -620,11 +621,13 @@ class Store:
 
     # the controller
 
-    def lock(self, holder: str, ttl_s: float, version: str = "") -> bool:
-        """Be, or stay, the one controller; workers of another version then get nothing."""
-        return bool(
-            self._lock(keys=[LOCK, TICKED, VERSION], args=[holder, int(ttl_s * 1000), version])
-        )
+    def lock(self, holder: str, ttl_s: float, version: str = "") -> str:
+        """Be, or stay, the one controller; workers of another version then get nothing.
+
+        Returns "kept"; "new" when somebody else was it since; "" when somebody else is.
+        """
+        keys = [LOCK, TICKED, VERSION, LAST]
+        return str(self._lock(keys=keys, args=[holder, int(ttl_s * 1000), version]))
 
     def holder(self) -> str:
         """Who holds the controller's lock; "" for nobody."""

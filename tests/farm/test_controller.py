@@ -108,6 +108,23 @@ def test_a_controller_that_was_away_forgets_what_it_knew(counted, controllers, w
     assert life._closed.is_set()
 
 
+def test_a_controller_that_was_slow_goes_on_unless_another_came(counted, controllers, wait):
+    first, second = controllers(), controllers()
+    first.tick()
+    wait(lambda: counted.record.state == "running")
+    life = first.lives[counted.id]
+
+    counted.store.client.delete(LOCK)  # a look at a million shapes took longer than the lock lasts
+    first.tick()
+    assert first.lives[counted.id] is life
+
+    counted.store.client.delete(LOCK)
+    second.tick()
+    second.close()
+    first.tick()
+    assert first.lives[counted.id] is not life
+
+
 def test_a_plan_that_another_controller_overtook_is_not_recorded(counted, controllers):
     first, second = controllers(), controllers()
     life = Life(first, counted.record)

@@ -37,7 +37,8 @@ from tests.lab.room import SHORT, Room
 PROMISE_S = 30.0
 PATIENCE_S = 120.0  # after which a wait is told as it stands
 LOOK_S = 0.1
-SHORT_LENGTHS = Lengths(cut=(4, 6), off=(0, 1), down=(0, 1), full=(3, 4), stopped=(4, 5))
+# Longer than a lease of 3 s where that is the point.
+SHORT_LENGTHS = Lengths(cut=(3.5, 4.5), off=(0, 1), down=(0, 1), full=(2.5, 3), stopped=(3.5, 4))
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.lab.chaos import run
 from tests.lab.hosts import Lab
 from tests.lab.jobs import Ledger, counting, rendering
@@ -12,6 +14,7 @@ from tests.lab.room import SHORT, Room
 KINDS = ("cut", "power", "redis", "controller", "disk", "stop worker")
 
 
+@pytest.mark.slow
 def test_pictures_of_three_hosts_are_those_of_one_to_the_byte(lab_possible):
     broken = []
     with Lab(hosts=3) as lab:
@@ -33,10 +36,11 @@ def test_pictures_of_three_hosts_are_those_of_one_to_the_byte(lab_possible):
     assert len({each["host"] for each in told}) > 1
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_whatever_happens(lab_possible):
     report = run(
         0,
-        counting(48, 0.1),
+        counting(32, 0.1),
         kinds=KINDS,
         rounds=1,
         short=True,

@@ -158,14 +158,19 @@ class Ledger:
         if view.made != view.total:
             self.broken(f"{out.name} tells of {view.made} made of {view.total}")
         self.expected = self.expected or left
-        for name in sorted(self.expected.keys() | left.keys()):
-            if self.expected.get(name) != left.get(name):
-                self.broken(f"{out.name}/{name} is not what one host leaves undisturbed")
+        for name in differing(self.expected, left):
+            self.broken(f"{out.name}/{name} is not what one host leaves undisturbed")
         self.again += made_again(out)
         self.litter += [
             f"{out.name}/{path.relative_to(out)}" for path in out.rglob(".*") if path.is_file()
         ]
         self.units.update(view.made)
+
+
+def differing(expected: dict[str, bytes], left: dict[str, bytes]) -> list[str]:
+    """Names of the files that are missing, too many, or not the same to the byte."""
+    names = expected.keys() | left.keys()
+    return sorted(name for name in names if expected.get(name) != left.get(name))
 
 
 def made_again(out: Path) -> int:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from renderer import storage
 from renderer.shapes.shape import Shape
 
 SPLITS = ("train", "val", "test")
@@ -87,7 +88,7 @@ def read_list(path: Path) -> Mapping[str, str]:
     Raises ValueError that names the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = storage.read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"--split {path}: not a text file: {error}") from error
     except OSError as error:

@@ -10,15 +10,18 @@ named by its content (`by_content`), and what decides is written on a condition 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 Place = Path | Address
+LONGEST_JSON = 1 << 30  # bytes: the note of a job on a million shapes has 300 MB
 
 
 def place(text: str | Place) -> Place:
@@ -165,12 +169,29 @@ def swap(path: Address, data: bytes, seen: str | None) -> str | None:
 
 
 def read(path: Place) -> bytes:
-    """Raises FileNotFoundError."""
-    return s3.read(path) if isinstance(path, Address) else path.read_bytes()
+    """Raises FileNotFoundError; ValueError for what is no ordinary file."""
+    if isinstance(path, Address):
+        return s3.read(path)
+    with _ordinary(path) as file:
+        return file.read()
+
+
+def _ordinary(path: Path) -> FileIO:
+    """A file that is open for reading: no pipe, whose reader would wait for a writer for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        if kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise ValueError(f"{path} is no ordinary file")
+    return FileIO(descriptor)
 
 
 def read_json(path: Place) -> Any:
     """Raises FileNotFoundError, or ValueError that names the file."""
+    if not isinstance(path, Address) and path.stat().st_size > LONGEST_JSON:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes of JSON; at most {LONGEST_JSON}")
     try:
         return json.loads(read(path))
     except ValueError as error:  # also of bytes that are no UTF-8
@@ -184,7 +205,7 @@ def read_range(path: Place, offset: int, size: int) -> bytes:
     if isinstance(path, Address):
         data = s3.read_range(path, offset, size)
     else:
-        with path.open("rb", buffering=0) as file:
+        with _ordinary(path) as file:
             # Asked for more than there is, Python would make room for all of it first.
             fits = min(offset, size) >= 0 and offset + size <= os.fstat(file.fileno()).st_size
             data = os.pread(file.fileno(), size, offset) if fits else b""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from renderer import members
+from renderer import members, storage
 from renderer.shapes import LARGEST, references
-from renderer.shapes.health import findings, textures
+from renderer.shapes.health import findings, gltf, textures
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "security.md").read_text()
@@ -41,10 +41,13 @@ def test_limits_are_those_of_the_code() -> None:
     assert rows["one texture, all of a shape"] == (
         f"{textures.MOST_MEGAPIXELS}, {textures.ALL_MEGAPIXELS} megapixels"
     )
-    assert rows["triangles of a shape"] == f"{findings.MOST_TRIANGLES // 10**6} million"
+    assert rows["triangles, objects of a shape"] == (
+        f"{findings.MOST_TRIANGLES // 10**6} million, {gltf.MOST_OBJECTS:,}"
+    )
     assert rows["other files that one mesh names"] == f"{references.MOST_NAMES:,}"
-    assert rows["JSON of a glTF, of a job or task"] == (
-        f"{references.LONGEST_JSON >> 20} MB, {kinds.LONGEST >> 20} MB"
+    longest = (references.LONGEST_JSON, kinds.LONGEST, storage.LONGEST_JSON)
+    assert rows["JSON of a glTF, of a job or task, of a dataset"] == ", ".join(
+        f"{most >> 20} MB" for most in longest
     )
     assert rows["one file"] == f"{LARGEST >> 30} GiB"
     assert rows["a picture of a dataset"] == f"{members.MOST_PIXELS} pixels a side"

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renderer import storage
+
 if TYPE_CHECKING:
     from trainer.jobs.segment import Job, Photo, Scanned, Skipped
 
@@ -99,7 +101,7 @@ def refuse_changed(
 def _pictures(folder: Path) -> Path:
     """Where the pictures are: what `farm submit photos` made has them beside other files."""
     try:
-        note = json.loads((folder / "job.json").read_bytes())
+        note = json.loads(storage.read(folder / "job.json"))
         made = isinstance(note, dict) and note.get("kind") == "photos"
     except (OSError, ValueError):
         made = False

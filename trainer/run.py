@@ -142,7 +142,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """What it trains on. Raises DatasetRefused when a shard of it is gone or changed."""
-        return Snapshot.from_json(json.loads((self.folder / DATA).read_bytes()))
+        return Snapshot.from_json(json.loads(storage.read(self.folder / DATA)))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last one that is cut off is left out."""

@@ -22,6 +22,7 @@ from renderer.members import decode_member
 from renderer.shapes.health import inspect
 from renderer.shapes.references import references, roots_of
 from renderer.shards import Dataset, Sample
+from renderer.split import read_list
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 FACE = "f 1 2 3 4\n"
@@ -204,16 +205,20 @@ def test_neither_does_an_accessor_of_billions(tmp_path, of, memory):
     assert problems and "MemoryError" not in problems[0]
 
 
-def test_a_mesh_named_by_a_million_nodes_is_too_much(tmp_path):
+@pytest.mark.parametrize("by", ["nodes", "instancing"])
+def test_a_mesh_named_by_a_million_nodes_is_too_much(tmp_path, by):
     count = 20_000
+    instancing = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 2}}}
+    nodes = [{"mesh": 0}] * count if by == "nodes" else [{"mesh": 0, "extensions": instancing}]
     data = struct.pack("<9f", 0, 0, 0, 1, 0, 0, 0, 1, 0) + struct.pack("<3H", 0, 1, 2) * 3000
     path = gltf(
         tmp_path,
-        nodes=[{"mesh": 0}] * count,
-        scenes=[{"nodes": list(range(count))}],
+        nodes=nodes,
+        scenes=[{"nodes": list(range(len(nodes)))}],
         accessors=[
             {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
             {"bufferView": 1, "componentType": 5123, "count": 9000, "type": "SCALAR"},
+            {"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3"},
         ],
         bufferViews=[
             {"buffer": 0, "byteLength": 36},
@@ -223,6 +228,14 @@ def test_a_mesh_named_by_a_million_nodes_is_too_much(tmp_path):
     )
 
     assert inspect(path).problems == ("60000000 triangles; at most 50000000",)
+
+
+def test_so_are_a_hundred_thousand_objects(tmp_path):
+    nodes = [{"mesh": 0}] * 100_001
+
+    problems = inspect(gltf(tmp_path, nodes=nodes, scenes=[{"nodes": [0]}])).problems
+
+    assert problems == ("100001 objects; at most 100000",)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +254,7 @@ def test_json_nested_without_end_is_no_gltf(tmp_path, text):
 @pytest.mark.parametrize(
     "name",
     ["http://127.0.0.1:1/t.png", "https://example.org/t.png", "ftp://example.org/t.png",
-     "\\\\server\\share\\t.png", "//server/share/t.png", "file:///etc/passwd", "/etc/passwd",
+     "\\\\server\\share\\t.png", "//server/share/t.png", "file:" + "///etc/passwd", "/etc/passwd",
      "..\\..\\t.png", "../" * 20 + "etc/passwd"],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["obj", "gltf"])
@@ -384,6 +397,29 @@ def npy(header: str) -> bytes:
 def test_an_array_in_a_shard_is_what_its_bytes_hold(data, told, memory):
     with memory(), pytest.raises(ValueError, match=told):
         decode_member("points.npy", data)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "train-000000.json", "train-000000.tar"])
+def test_a_pipe_where_a_file_should_be_keeps_nobody_waiting(tmp_path, name):
+    (tmp_path / "dataset.json").write_text(json.dumps(index()))
+    sidecar = {
+        "sha256": "",
+        "version": 1,
+        "samples": [{"key": "a", "pixels": "", "members": {"json": [0, 1, ""]}}],
+    }
+    (tmp_path / "train-000000.json").write_text(json.dumps(sidecar))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+
+    with pytest.raises(ValueError, match=f"{name} is no ordinary file"):
+        Dataset(tmp_path)[0].read("json")
+
+
+def test_a_list_of_splits_that_is_a_pipe_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "list")
+
+    with pytest.raises(ValueError, match="list"):
+        read_list(tmp_path / "list")
 
 
 def test_json_nested_without_end_is_told_with_its_file(tmp_path):

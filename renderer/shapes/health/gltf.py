@@ -43,6 +43,7 @@ EXTENSIONS = {
     "KHR_texture_transform",
 }
 DRACO = "KHR_draco_mesh_compression"
+MOST_OBJECTS = 100_000
 MOST_UNSEEN = 64  # bytes that a file may stand for with one: zeros, and what Draco has packed
 DEEPEST = 900  # nodes within nodes: as many were seen to work; Python's recursion ends at 1000
 LENGTHS = {"matrix": 16, "translation": 3, "rotation": 4, "scale": 3, "baseColorFactor": 4,
@@ -108,11 +109,16 @@ class _Document:
         self.embedded = _binary_chunk(self.path)
         self._check_links()
         textures.check(self._embedded_pictures(), self.findings)
-        for mesh in self._meshes_by_nodes():
-            vertices, faces, triangles = self._mesh(mesh)
-            self.findings.vertices += vertices
-            self.findings.faces += faces
-            self.findings.triangles += triangles
+        objects = 0
+        for node in self._nodes_with_a_mesh():
+            vertices, faces, triangles = self._mesh(node["mesh"])
+            times = self._instances(node)
+            objects += times
+            self.findings.vertices += times * vertices
+            self.findings.faces += times * faces
+            self.findings.triangles += times * triangles
+        if objects > MOST_OBJECTS:
+            raise ValueError(f"{objects} objects; at most {MOST_OBJECTS}")
 
     def _embedded_pictures(self) -> Iterator[tuple[str, bytes]]:
         """The pictures that lie in the file itself or in its buffers."""
@@ -142,8 +148,14 @@ class _Document:
             raise ValueError(f"{wanted_by} names {kind}[{number}], there are {len(listed)}")
         return listed[number]
 
-    def _meshes_by_nodes(self) -> list[int]:
-        """The mesh of each node that has one. Raises ValueError where nodes are no forest."""
+    def _instances(self, node: dict[str, Any]) -> int:
+        """How often a node's mesh is there: once, or as EXT_mesh_gpu_instancing says."""
+        instancing = node.get("extensions", {}).get("EXT_mesh_gpu_instancing", {})
+        accessors = _of(instancing, "attributes", dict, {}).values()
+        return max((self._count(each, "EXT_mesh_gpu_instancing") for each in accessors), default=1)
+
+    def _nodes_with_a_mesh(self) -> list[dict[str, Any]]:
+        """Raises ValueError where nodes are no forest."""
         nodes = self.all("nodes")
         if "scene" in self.json:
             self.one("scenes", self.json["scene"], "scene")
@@ -170,7 +182,7 @@ class _Document:
             raise ValueError("a node is its own descendant")
         if nodes and max(depth) > DEEPEST:
             raise ValueError(f"nodes lie {max(depth)} deep in one another")
-        return [node["mesh"] for node in nodes if "mesh" in node]
+        return [node for node in nodes if "mesh" in node]
 
     def _check_links(self) -> None:
         """Raises ValueError where something names what is not there, as Blender then would."""

@@ -103,15 +103,6 @@ def test_of_many_random_views_the_drawn_ones_lie_all_around() -> None:
     assert 0.4 < left / len(drawn) < 0.6
 
 
-def test_every_camera_of_a_rig_is_drawn_once_and_of_very_many_some() -> None:
-    rig = [(15.0 * number, 30.0) for number in range(24)]
-    some = svg.sky(rig * 300, label="rig")
-    many = svg.sky([(n * 137.508, n / 250) for n in range(20_000)], label="many")
-
-    assert some.count("h0") == 24
-    assert many.count("h0") == svg.DOTS
-
-
 def test_labels_are_text() -> None:
     evil = '<script>"&'
     pictures = [

@@ -371,6 +371,8 @@ class Life:
                 each = f" with {self.gpus} GPUs each" if self.gpus > 1 else ""
                 lacking = f"waits for {self.together} workers{each} at once; "
                 lacking += f"{slots} could begin now"
+                if self.settings.private:
+                    lacking += f"; --workers {self.together} starts as many here"
             else:
                 lacking = self.controller.meetings.hinders(self.id, record.role)
         self._say(record, lacking)

@@ -137,6 +137,7 @@ def _notes(workers: Iterable[WorkerRecord]) -> Iterator[str]:
         if worker.refused:
             yield f"{worker.name} is given no tasks: it {worker.refused}"
         if worker.paused:
-            yield f"{worker.name} rests: {worker.paused}"
+            when = "ends its task, then rests" if worker.task else "rests"
+            yield f"{worker.name} {when}: {worker.paused}"
         for kind, why in worker.off.items():
             yield f"{worker.name} is taken off {kind}: {why}"

@@ -50,6 +50,13 @@ def test_every_worker_is_a_line_and_nothing_is_wider_than_the_terminal(columns):
     assert "is taken off render: 3 items failed here: crash, killed by SIGSEGV" in " ".join(drawn)
 
 
+def test_a_worker_that_has_yet_to_end_its_task_says_so():
+    drained = worker("render-2", task="train-000412", paused="drained")
+
+    assert "render-2@lab-01.example ends its task, then rests: drained" in lines(120, drained)
+    assert lines(120, drained)[1].endswith("works")
+
+
 def test_versions_are_told_in_a_narrow_terminal_too():
     assert lines(80, WORKS, RESTS)[-1] == "version 0.1.0+3f2a9c1b"
     assert lines(80, *ALL)[-2:] == [

@@ -41,6 +41,7 @@ def make_shard(job: Job, task: Task, lease: Any) -> Done:
         for record in _records(staging, keys):
             logs[record.key] = record.log
             yield record
+        lease.commit()  # again: writing a large shard takes its time, and now it gets its name
 
     def log() -> dict[str, Any]:
         return {

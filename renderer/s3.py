@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import re
 import time
@@ -183,17 +184,23 @@ def names(address: Address) -> Iterator[str]:
 
 def remove(addresses: Iterable[Address]) -> None:
     """Those that are not there are no error."""
-    left = list(addresses)
-    while left:
-        some, left = left[:_BATCH], left[_BATCH:]
-        wanted = {"Objects": [{"Key": one.key} for one in some], "Quiet": True}
-        answer = _call(some[0], "delete_objects", Bucket=some[0].bucket, Delete=wanted)
-        for refused in answer.get("Errors", ()):
-            raise StoreUnavailable(
-                f"{SCHEME}{some[0].bucket}/{refused.get('Key')} cannot be removed: "
-                f"{refused.get('Message')}",
-                str(refused.get("Code")),
-            )
+    for bucket, some in itertools.groupby(sorted(addresses), lambda one: one.bucket):
+        left = list(some)
+        while left:
+            _remove(bucket, left[:_BATCH])
+            left = left[_BATCH:]
+
+
+def _remove(bucket: str, some: list[Address]) -> None:
+    for one in some:
+        _refuse_outside(one)
+    wanted = {"Objects": [{"Key": one.key} for one in some], "Quiet": True}
+    answer = _call(some[0], "delete_objects", Bucket=bucket, Delete=wanted)
+    for refused in answer.get("Errors", ()):
+        raise StoreUnavailable(
+            f"{SCHEME}{bucket}/{refused.get('Key')} cannot be removed: {refused.get('Message')}",
+            str(refused.get("Code")),
+        )
 
 
 def _put(address: Address, data: bytes, **more: str) -> str:
@@ -233,9 +240,7 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
     Botocore tries a few times by itself. After that, a store that has answered before is waited
     for; one that never has is told of at once: its address or the network may be wrong.
     """
-    roots = os.environ.get(ROOTS)
-    if roots is not None and not _is_beneath(str(address), roots.split()):
-        raise StoreUnavailable(f"{address} lies outside of the storage roots {roots}", "outside")
+    _refuse_outside(address)
     deadline, pause = time.monotonic() + _patience.get(), 0.5
     while True:
         try:
@@ -251,8 +256,13 @@ def _ask(address: Address, request: Callable[[Any], T]) -> T:
         pause = min(2 * pause, 10)
 
 
-def _is_beneath(address: str, roots: Iterable[str]) -> bool:
-    return any(f"{address}/".startswith(f"{root.rstrip('/')}/") for root in roots)
+def _refuse_outside(address: Address) -> None:
+    """Raises StoreUnavailable for what lies outside of ROOTS."""
+    roots = os.environ.get(ROOTS)
+    if roots is not None and not any(
+        f"{address}/".startswith(f"{root.rstrip('/')}/") for root in roots.split()
+    ):
+        raise StoreUnavailable(f"{address} lies outside of the storage roots {roots}", "outside")
 
 
 @contextlib.contextmanager

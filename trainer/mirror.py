@@ -188,11 +188,7 @@ def push(folder: Path) -> None:
     files, times = _look(folder, note)
     new = {name: one for name, one in files.items() if known.get(name) != one}
     for name, one in new.items():
-        with (
-            (folder / name).open("rb") as source,
-            storage.replacing(one.place(address, name)) as file,
-        ):
-            shutil.copyfileobj(source, file, 1 << 20)
+        storage.send(folder / name, one.place(address, name))
     seen = _put(address, files, note.seen)
     if seen is None:
         storage.remove(*(one.place(address, name) for name, one in new.items()))

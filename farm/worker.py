@@ -162,6 +162,7 @@ class Tap:
 
     def __init__(self, worker: Any, names: Sequence[str]):
         self._worker, self._names = worker, names
+        self._blocked = False
 
     def turn(self, on: bool) -> None:
         """Open or close it, where it is not so already. From any thread."""
@@ -180,11 +181,14 @@ class Tap:
 
         When Redis is lost between a message and its acknowledgement, Celery 5.7 notes that in its
         log and goes on, but kombu then waits for that message before it asks for another. For a
-        worker that is idle. The message is put back, where the lease says what it is worth.
+        worker that is idle, at two looks: at one, a message may just have come. It is put back,
+        where the lease says what it is worth.
         """
         consumer = getattr(self._worker, "consumer", None)
         tasks = getattr(consumer, "task_consumer", None)
-        if consumer is None or tasks is None or tasks.channel.qos.can_consume():
+        blocked = tasks is not None and not tasks.channel.qos.can_consume()
+        before, self._blocked = self._blocked, blocked
+        if consumer is None or tasks is None or not (blocked and before):
             return False
         consumer.call_soon(tasks.channel.qos.restore_unacked)
         return True

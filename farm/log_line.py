@@ -7,13 +7,13 @@ import re
 import time
 from dataclasses import asdict, dataclass, replace
 
+from farm.words import CONTROL
+
 INFO, WARNING, ERROR = "info", "warning", "error"
 ALARMS = (
     (re.compile(r"\b(?:ERROR|CRITICAL|FATAL|Traceback)\b|^\w*(?:Error|Exception)\b"), ERROR),
     (re.compile(r"\b(?:WARN|WARNING|Warning)\b|^\w+Warning:"), WARNING),
 )
-# What moves the cursor or colours a terminal: whoever wrote the line does not own the reader's.
-CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code != ord("\t")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,7 @@ from farm.records import (
     View,
     WorkerRecord,
 )
+from farm.words import plain
 
 JOBS = "farm:jobs"
 WORKERS, SEEN = "farm:workers", "farm:seen"
@@ -434,9 +435,7 @@ class Store:
 
     def failures(self, job: str) -> list[ItemFailure]:
         """The items given up."""
-        return [
-            ItemFailure(**json.loads(text)) for text in self.client.hvals(_key(job, "failures"))
-        ]
+        return [_failure(text) for text in self.client.hvals(_key(job, "failures"))]
 
     def some_failures(self, job: str, most: int) -> list[ItemFailure]:
         """So many of the items given up, whichever; the cost does not grow with their number."""
@@ -455,7 +454,7 @@ class Store:
         return self._part(_key(job, "dead"), most)
 
     def _some(self, key: str, most: int) -> list[ItemFailure]:
-        return [ItemFailure(**json.loads(text)) for text in self._part(key, most).values()]
+        return [_failure(text) for text in self._part(key, most).values()]
 
     def _part(self, key: str, most: int) -> dict[str, str]:
         """So many fields of a hash, in order of name."""
@@ -472,14 +471,14 @@ class Store:
         """The items of a task that were given up."""
         items = self._final(job, task)
         found = self.client.hmget(_key(job, "failures"), items) if items else []
-        return [ItemFailure(**json.loads(text)) for text in found if text]
+        return [_failure(text) for text in found if text]
 
     def _final(self, job: str, task: str) -> list[str]:
         return list(json.loads(self.client.hget(_key(job, "final"), task) or "[]"))
 
     def tried(self, job: str) -> list[ItemFailure]:
         """Every item that failed at least once."""
-        return [ItemFailure(**json.loads(text)) for text in self.client.hvals(_key(job, "tries"))]
+        return [_failure(text) for text in self.client.hvals(_key(job, "tries"))]
 
     def give_up(self, job: str, task: str, reason: str) -> None:
         """A task that cannot be done, whatever its items."""
@@ -723,6 +722,12 @@ def _strikes(kind: str, worker: str) -> str:
     return f"farm:strikes:{kind}:{worker}"
 
 
+def _failure(text: str) -> ItemFailure:
+    """A failure; what a child had to say of it may hold names from anywhere."""
+    failure = ItemFailure(**json.loads(text))
+    return dataclasses.replace(failure, reason=plain(failure.reason), tail=plain(failure.tail))
+
+
 def _worker(text: str, age_s: float) -> WorkerRecord:
     """A record of any version: one that is upgraded last has fields that are not known here."""
     facts = {name: value for name, value in json.loads(text).items() if name in WORKER_FIELDS}
@@ -755,10 +760,10 @@ def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
         role=facts["role"],
         job=facts["job"],
         state=facts["state"],
-        reason=facts.get("reason", ""),
+        reason=plain(facts.get("reason", "")),
         fault=facts.get("fault", ""),
         told=facts.get("told") == "true",
-        label=facts.get("label", ""),
+        label=plain(facts.get("label", "")),
         workers=int(facts.get("workers") or 0),
         tasks=int(facts.get("tasks") or 0),
         submitted=float(facts.get("submitted") or 0),

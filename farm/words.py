@@ -12,6 +12,14 @@ COMMAND = re.compile(
     r"|models|report|up|down|workers|dashboard|doctor|controller|worker|deploy)\b)"
 )
 
+# What moves the cursor or colours a terminal: whoever wrote a text does not own its reader's.
+CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code != ord("\t")}
+
+
+def plain(text: str) -> str:
+    """Somebody else's text, its lines as they are, without what a terminal would obey."""
+    return "\n".join(line.translate(CONTROL) for line in text.split("\n"))
+
 
 def typed(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """A text whose commands begin with `uv run` where this program was started so."""

@@ -120,6 +120,8 @@ class Logs:
         return 0
 
     def _failures(self, settings: Any, store: Any, record: Any) -> int:
+        from farm.words import plain
+
         if self.json:
             print(json_.dumps(_as_json(store, record, self.all)))
             return 0
@@ -132,10 +134,10 @@ class Logs:
             + (f": {record.reason}" if record.reason else "")
         )
         for task, reason in sorted(dead.items()):
-            print(f"  task {task} was given up: {reason}")
+            print(f"  task {task} was given up: {plain(reason)}")
         for failure in failures:
             print(
-                f"  {failure.item}  {failure.cls}  {failure.reason}"
+                f"  {plain(failure.item)}  {failure.cls}  {failure.reason}"
                 f"  ({failure.tries} {'try' if failure.tries == 1 else 'tries'}, {failure.task}"
                 + (f" on {failure.worker})" if failure.worker else ")")
             )

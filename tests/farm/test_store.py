@@ -23,6 +23,21 @@ def failure(item, cls="crash", worker="w1"):
     return ItemFailure(item=item, cls=cls, reason="why", tries=0, task="t0", worker=worker)
 
 
+def test_what_others_wrote_moves_nobodys_cursor(store):
+    wipe = "\x1b[2J\x9b2J"
+    store.submit(dataclasses.replace(JOB, label=f"a{wipe} b"))
+    store.turn("j", "failed", "submitted", reason=f"no{wipe} {wipe}such shape")
+    told = ItemFailure(
+        item="x", cls="crash", reason=f"of {wipe}it", tail=f"one\n{wipe}two", tries=0, task="t0"
+    )
+    store.failed("j", told, kind="count", most=1)
+
+    record, (failure,) = store.job("j"), store.failures("j")
+
+    shown = (record.label, record.reason, failure.reason, failure.tail)
+    assert shown == ("a[2J2J b", "no[2J2J [2J2Jsuch shape", "of [2J2Jit", "one\n[2J2Jtwo")
+
+
 @pytest.fixture
 def planned(store):
     """A job of five tasks that runs."""

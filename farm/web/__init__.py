@@ -11,7 +11,7 @@
     datasets.py   the door to storage; thumbnails.py: small pictures of samples
     curves.py     the metrics of a run; svg.py: charts; dag.py: the graph of a pipeline
 
-    monitor.py    Flower behind the same login; metrics.py: figures for Prometheus
+    monitor.py    Flower (flower.py) behind the same login; metrics.py: figures for Prometheus
 
 Needs tornado, which the extra `monitor` brings.
 """

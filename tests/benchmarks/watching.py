@@ -29,7 +29,7 @@ from farm.records import JobRecord, WorkerRecord
 from farm.settings import Settings
 from farm.store import Store, connect
 from farm.task_log import TaskLog
-from farm.web.monitor import MOST_TASKS, Uncounted
+from farm.web.flower import MOST_TASKS, Uncounted
 
 LINES = 20_000
 BLENDER = "00:08.309  render           | Saved: '/dev/shm/shapefarm/pass-0007.exr' 12.3 ms"

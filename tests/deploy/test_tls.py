@@ -177,7 +177,7 @@ def test_flower_hears_events_and_counts_what_waits_through_tls(lab, front, certi
     pytest.importorskip("flower", reason="the extra `monitor` is not installed")
     from flower.utils.broker import Broker
 
-    from farm.web.monitor import embedded
+    from farm.web.flower import embedded
 
     there = front("redis")
     chosen = dataclasses.replace(

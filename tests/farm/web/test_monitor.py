@@ -25,7 +25,7 @@ from flower.urls import handlers
 
 from farm.app import TASK
 from farm.web import password
-from farm.web.monitor import HEADERS, PREFIX, teller
+from farm.web.flower import HEADERS, PREFIX, teller
 from tests.deploy.locked import Locked, locked, wait
 from tests.farm.web.chromium import PROGRAM, chromium
 

@@ -51,8 +51,14 @@ PROCESS = (
     "/proc/driver", "/proc/filesystems", "/proc/modules", "/proc/version", "/proc/loadavg",
     "/proc/uptime", "/proc/bus", "/proc/vmstat",
 )  # fmt: skip
-DEVICES = ("/dev",)  # null, shared memory, GPUs
+# GPUs and shared memory, and no disk: who runs as root may open it.
+DEVICES = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm", "/dev/dri",
+    "/dev/kfd", "/dev/infiniband", "/dev/nvidia-caps",
+)  # fmt: skip
 CACHES = ("~/.cache", "~/.nv", "~/.config/blender", "/var/tmp")  # compiled kernels, settings
+
+STORES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE")
 
 # struct seccomp_data: the call's number, the architecture, its arguments.
 NUMBER, ARCHITECTURE, ARGUMENT = 0, 4, 16
@@ -82,15 +88,15 @@ def close(settings: Settings, *, network: bool, writes: Iterable[str | Path] = (
         reads = [root for root in settings.roots.values() if root]
         if settings.broker_ca_file:
             reads.append(str(settings.broker_ca_file))
-        if any("://" in root for root in settings.storage_roots):
-            reads.append("~/.aws")
+        if network and len(roots) < len(settings.storage_roots):
+            reads += ["~/.aws", *(os.environ[name] for name in STORES if name in os.environ)]
         for made_later in ("~/.cache", settings.roots["FARM_SAMPLES_ROOT"]):
             with contextlib.suppress(OSError):  # what is not there yet could not be named below
                 Path(made_later).expanduser().mkdir(parents=True, exist_ok=True)
         processes = ("/proc",) if network else PROCESS
-        if not beneath(
-            [*SYSTEM, *processes, *_python(), *reads], [*DEVICES, *_caches(), *roots, *writes]
-        ):
+        reads = [*SYSTEM, *processes, *_python(), *reads]
+        gpus = map(str, Path("/dev").glob("nvidia*"))
+        if not beneath(reads, [*DEVICES, *gpus, *_caches(), *roots, *writes]):
             lacking.append("files outside of the storage roots are open to it: no Landlock here")
     return lacking
 
@@ -132,7 +138,7 @@ def beneath(reads: Iterable[str | Path], writes: Iterable[str | Path]) -> bool:
     handled = struct.pack("Q", every)
     rules = _done(_call(CREATE_RULESET, handled, len(handled), 0))
     try:
-        for paths, rights in ((reads, READ), (writes, every)):
+        for paths, rights in ((reads, READ), (writes, every), (("/dev",), READ_DIR)):
             for path in paths:
                 _allow(rules, Path(path).expanduser(), rights)
         _done(_prctl(PR_SET_NO_NEW_PRIVS, 1, 0))

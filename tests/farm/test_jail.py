@@ -49,6 +49,8 @@ print(json.dumps({
     "rename": found(lambda: os.replace(root + "/made", root + "/done")),
     "scratch": found(lambda: open(os.environ["TMPDIR"] + "/a", "w")),
     "shadow": found(lambda: open("/etc/shadow").read()),
+    "kernel log": found(lambda: open("/dev/kmsg")),
+    "devices": found(lambda: (os.listdir("/dev"), open("/dev/null", "w"), open("/dev/urandom"))),
     "connect": found(connect),
     "udp": found(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
     "raw": found(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
@@ -107,10 +109,11 @@ def test_what_lies_outside_of_the_roots_cannot_be_reached(outcomes, who, what):
         pytest.skip("this kernel has no Landlock")
 
     assert outcomes[who][what] in (NO, "OSError")
+    assert outcomes[who]["kernel log"] in (NO, "FileNotFoundError")
 
 
 @pytest.mark.parametrize("who", ["confined", "network"])
-@pytest.mark.parametrize("what", ["work", "rename", "scratch", "within", "pair"])
+@pytest.mark.parametrize("what", ["work", "rename", "scratch", "devices", "within", "pair"])
 def test_what_work_needs_is_open(outcomes, who, what):
     assert outcomes[who][what] == "ok"
 

@@ -23,6 +23,7 @@ from renderer.shapes.health import inspect
 from renderer.shapes.references import references, roots_of
 from renderer.shards import Dataset, Sample
 from renderer.split import read_list
+from tests.renderer.test_health import gltf as triangle
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 FACE = "f 1 2 3 4\n"
@@ -58,25 +59,8 @@ def obj(folder: Path, mtl: str = "", library: str = "m.mtl") -> Path:
 
 def gltf(folder: Path, **changes: Any) -> Path:
     """A triangle."""
-    data = struct.pack("<9f3H", 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 2)
-    document = {
-        "asset": {"version": "2.0"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
-        "accessors": [
-            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
-            {"bufferView": 1, "componentType": 5123, "count": 3, "type": "SCALAR"},
-        ],
-        "bufferViews": [
-            {"buffer": 0, "byteLength": 36},
-            {"buffer": 0, "byteOffset": 36, "byteLength": 6},
-        ],
-        "buffers": [{"byteLength": 42, "uri": embedded(data)}],
-    }
     path = folder / "m.gltf"
-    path.write_text(json.dumps(document | changes))
+    path.write_text(json.dumps(triangle(**changes)))
     return path
 
 

@@ -38,7 +38,6 @@ class Part:
     user: str
     process: Process | None = None
     ended: float = 0.0
-    starts: int = 0
 
     def keep(self, environment: Mapping[str, str]) -> None:
         """Start it where it does not run."""
@@ -61,7 +60,6 @@ class Part:
             self.process = self.host.start(
                 self.host.farm(*self.words), env=environment, stdout=output, stderr=output
             )
-        self.starts += 1
 
 
 @dataclass

@@ -152,7 +152,7 @@ def _look_out(presence: Presence, runner: Runner) -> None:
 
 def _end(runner: Runner) -> None:
     """End at once: Celery waits for a Redis that is away. The lease runs out by itself."""
-    log.warning("ends without a word to Redis, which is away")
+    log.warning("has not ended in %g s, as when Redis is away: ends now", LAST_S)
     runner.drop()
     os._exit(os.EX_OK)
 

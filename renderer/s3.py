@@ -109,7 +109,7 @@ def read(address: Address) -> bytes:
 
 def read_range(address: Address, offset: int, size: int) -> bytes:
     """Fewer bytes where the object ends before. Raises FileNotFoundError."""
-    if not size:
+    if min(offset, size - 1) < 0:
         return b""
     try:
         data: bytes = _ask(
@@ -146,7 +146,10 @@ def write_if(address: Address, data: bytes, seen: str | None) -> str | None:
     """
     condition = {"IfNoneMatch": "*"} if seen is None else {"IfMatch": seen}
     try:
-        return _put(address, data, **condition)
+        written = _put(address, data, **condition)
+        if seen is None:
+            _refuse_unconditional(address, data)
+        return written
     except StoreUnavailable as error:
         if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
             raise
@@ -158,6 +161,27 @@ def write_if(address: Address, data: bytes, seen: str | None) -> str | None:
         if read(address) == data and there == version(address):
             return there
     return None
+
+
+def _refuse_unconditional(address: Address, data: bytes) -> None:
+    """Raises StoreUnavailable for a store that takes no notice of conditions, on which all rests.
+
+    The same again must be refused there; once is enough for a process and bucket.
+    """
+    if address.bucket in _conditional:
+        return
+    try:
+        _put(address, data, IfNoneMatch="*")
+    except StoreUnavailable as error:
+        if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            raise
+        _conditional.add(address.bucket)
+        return
+    raise StoreUnavailable(
+        f"the store of {SCHEME}{address.bucket} takes no notice of If-None-Match, so that two "
+        "machines could overwrite each other; use one that knows conditional writes",
+        "unconditional",
+    )
 
 
 def upload(address: Address, file: Path) -> None:
@@ -232,6 +256,8 @@ def _spelled(address: Address) -> str:
 _patience = ContextVar("patience", default=float(PATIENCE_S))
 _answered: set[int] = set()
 """The process that has had an answer; a forked one has had none."""
+_conditional: set[str] = set()
+"""Buckets whose store was found to know conditional writes."""
 
 
 def _ask(address: Address, request: Callable[[Any], T]) -> T:
@@ -279,6 +305,7 @@ def forget() -> None:
     """Take credentials and endpoint anew from where they are kept, at the next request."""
     _filesystem.cache_clear()
     _answered.clear()
+    _conditional.clear()
 
 
 def _call(address: Address, method: str, **arguments: Any) -> dict[str, Any]:

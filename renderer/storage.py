@@ -190,10 +190,16 @@ def _ordinary(path: Path) -> FileIO:
 
 def read_json(path: Place) -> Any:
     """Raises FileNotFoundError, or ValueError that names the file."""
-    if not isinstance(path, Address) and path.stat().st_size > LONGEST_JSON:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes of JSON; at most {LONGEST_JSON}")
+    if isinstance(path, Address):
+        data = s3.read_range(path, 0, LONGEST_JSON + 1)
+        if len(data) > LONGEST_JSON:
+            raise ValueError(f"{path} has more than {LONGEST_JSON} bytes of JSON")
+    else:
+        if (long := path.stat().st_size) > LONGEST_JSON:
+            raise ValueError(f"{path} has {long} bytes of JSON; at most {LONGEST_JSON}")
+        data = read(path)
     try:
-        return json.loads(read(path))
+        return json.loads(data)
     except ValueError as error:  # also of bytes that are no UTF-8
         raise ValueError(f"{path} is not JSON: {error}") from error
     except RecursionError:

@@ -90,6 +90,8 @@ class Wire:
     def __init__(self, url: str):
         parts = urlsplit(url)
         self._to = (str(parts.hostname), int(parts.port or 80))
+        self.hide = b""
+        """What does not reach the server"""
         self.up: int | None = None
         self.down: int | None = None
         self.cuts = 0
@@ -135,6 +137,8 @@ class Wire:
                         setattr(self, way, left - len(data))
                     else:
                         cut = False
+                if self.hide:
+                    data = data.replace(self.hide, b"X" * len(self.hide))
                 sink.sendall(data)
                 if cut:
                     self.cuts += 1

@@ -23,6 +23,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -44,6 +45,8 @@ MANIFEST, NOTE = "run.manifest.json", ".mirror.json"
 LEFT_OUT = ("tensorboard", "evaluations", "report")
 """Folders of a run that are not mirrored: views of it, or written by other jobs."""
 OPTIMIZER = "optimizer.safetensors"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+"""Of a file or folder of a run."""
 TRIES = 5
 
 
@@ -211,8 +214,15 @@ def _manifest(address: Address) -> Manifest:
         with contextlib.suppress(FileNotFoundError):
             value = atomic.read_json(path, VERSION)
             if storage.version(path) == seen:
-                files = {name: File(**one) for name, one in value["files"].items()}
+                files = {_checked(path, name): File(**f) for name, f in value["files"].items()}
                 return Manifest(files=files, seen=seen)
+
+
+def _checked(manifest: Place, name: str) -> str:
+    """A name out of a manifest, which others may have written. Raises ValueError."""
+    if not all(NAME.fullmatch(part) for part in name.split("/")):
+        raise ValueError(f"{manifest}: {name[:100]!r} is no name of a run's file")
+    return name
 
 
 def _put(address: Address, files: Mapping[str, File], seen: str | None) -> str | None:

@@ -92,9 +92,20 @@ class TestObjects:
         storage.write(path, bytes(10))
 
         assert storage.read_range(path, 10, 0) == b""
-        for offset, size in ((5, 6), (10, 1), (90, 1)):
+        for offset, size in ((5, 6), (10, 1), (90, 1), (-5, 3), (3, -1)):
             with pytest.raises(ValueError, match=f"{path} ends before byte {offset + size}"):
                 storage.read_range(path, offset, size)
+
+    def test_of_json_are_bounded_like_files(
+        self, bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(storage, "LONGEST_JSON", 10)
+        for name, text in (("ten", b'"12345678"'), ("more", b'"123456789"')):
+            storage.write(storage.place(f"{bucket}/{name}"), text)
+
+        assert storage.read_json(storage.place(f"{bucket}/ten")) == "12345678"
+        with pytest.raises(ValueError, match="more has more than 10 bytes of JSON"):
+            storage.read_json(storage.place(f"{bucket}/more"))
 
     def test_appear_whole_at_the_end_or_not_at_all(self, bucket: str) -> None:
         path = storage.place(f"{bucket}/file")
@@ -150,6 +161,14 @@ class TestAConditionalWrite:
 
         assert storage.write_if(path, b"mine", None)
         assert wire.cuts >= 1
+
+    def test_is_refused_by_name_where_the_store_takes_no_notice_of_conditions(
+        self, bucket: str, wire: Wire
+    ) -> None:
+        wire.hide = b"If-None-Match"
+
+        with pytest.raises(StoreUnavailable, match=f"{bucket} takes no notice of If-None-Match"):
+            storage.write_if(storage.place(f"{bucket}/job.json"), b"mine", None)
 
     def test_in_a_folder_always_writes(self, tmp_path: Path) -> None:
         assert storage.version(tmp_path / "file") is None

@@ -200,6 +200,18 @@ def test_of_two_machines_at_one_run_the_second_to_send_stops_and_leaves_nothing(
     assert not mirror.begin(address, {"job.json": b"{}"})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/../../x", ".mirror.json", "a//b", ""])
+def test_a_manifest_names_no_file_elsewhere(address: storage.Place, name: str) -> None:
+    manifest = storage.read_json(address / mirror.MANIFEST)
+    manifest["files"][name] = manifest["files"]["job.json"]
+    storage.write(address / mirror.MANIFEST, storage.readable_json(manifest))
+
+    with pytest.raises(ValueError, match="is no name of a run's file"):
+        mirror.copy(address, checkpoints=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="is no name"), mirror.working(address):
+        pass
+
+
 def test_what_is_pruned_goes_and_a_machine_fetches_one_optimizer(
     address: storage.Place, bucket: str, s3_server: Server
 ) -> None:

@@ -106,13 +106,22 @@ def test_a_dataset_that_nobody_reads_makes_room_and_one_that_is_read_does_not(
     first, *_ = shards.Dataset(stored).shards
     tar = shards.tar_path(stored, first["name"], first["sha256"])
     monkeypatch.setenv("FARM_CACHE_GB", str(1.5 * first["bytes"] / 1e9))
-    old = Copies("old")
+    old = Copies("a" * 64)
     assert old.path(tar, first["sha256"], first["bytes"])
 
-    assert Copies("new").path(tar, first["sha256"], first["bytes"]) is None
+    assert Copies("b" * 64).path(tar, first["sha256"], first["bytes"]) is None
     del old
-    assert Copies("new").path(tar, first["sha256"], first["bytes"])
-    assert [path.parent.name for path in copied()] == ["new"]
+    assert Copies("b" * 64).path(tar, first["sha256"], first["bytes"])
+    assert [path.parent.name for path in copied()] == ["b" * 64]
+
+
+@pytest.mark.parametrize("wrong", ["../../x", "/tmp/x", "short", ""])
+def test_a_hash_that_is_none_is_no_name_of_a_file(stored: storage.Place, wrong: str) -> None:
+    shard = shards.Dataset(stored).shards[0]
+    tar = shards.tar_path(stored, shard["name"], shard["sha256"])
+
+    assert Copies(wrong).path(tar, shard["sha256"], shard["bytes"]) is None
+    assert Copies("a" * 64).path(tar, wrong, shard["bytes"]) is None
 
 
 def test_a_shard_that_is_not_what_it_was_is_refused_by_name(

@@ -11,6 +11,7 @@ again by its own id is seen here as well, and nothing is told twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -172,13 +173,17 @@ class Pipelines:
         return str(was or "")
 
     def all(self) -> list[PipelineRecord]:
-        """Every pipeline, oldest submission first."""
+        """Every pipeline, oldest submission first; what somebody else wrote there is none."""
         names = self.client.zrange(ALL, 0, -1)
         with self.client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(_key(name))
             found = pipe.execute()
-        return [_record(name, facts) for name, facts in zip(names, found, strict=True) if facts]
+        records = []
+        for name, facts in zip(names, found, strict=True):
+            with contextlib.suppress(KeyError, ValueError):
+                records.append(_record(name, facts))
+        return records
 
     def get(self, name: str) -> PipelineRecord | None:
         facts = self.client.hgetall(_key(name))

@@ -24,6 +24,7 @@ Keys of the farm are told beside their names below.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -170,7 +171,7 @@ class Store:
         return _record(job, facts) if facts else None
 
     def jobs(self) -> list[JobRecord]:
-        """Every job, oldest submission first."""
+        """Every job, oldest submission first; what somebody else wrote there is none."""
         return self._jobs(self.client.zrange(JOBS, 0, -1))
 
     def active(self) -> list[JobRecord]:
@@ -182,7 +183,12 @@ class Store:
             for name in names:
                 pipe.hgetall(_key(name))
             found = pipe.execute()
-        return [_record(name, facts) for name, facts in zip(names, found, strict=True) if facts]
+        records = []
+        for name, facts in zip(names, found, strict=True):
+            # Whoever may submit may write here, and must not bring down who reads it.
+            with contextlib.suppress(KeyError, ValueError, TypeError):
+                records.append(_record(name, facts))
+        return records
 
     def turn(self, job: str, to: str, *before: str, reason: str = "") -> bool:
         """Change a job's state if it is in one of these; whether it did."""
@@ -769,5 +775,5 @@ def _record(job: str, facts: Mapping[str, str]) -> JobRecord:
         submitted=float(facts.get("submitted") or 0),
         started=float(facts.get("started") or 0),
         changed=float(facts.get("changed") or 0),
-        rates=json.loads(facts.get("rates") or "{}"),
+        rates=dict(json.loads(facts.get("rates") or "{}")),
     )

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from farm.pipelines import Pipelines
 from farm.records import PAUSE, ItemFailure, JobRecord, Orders, WorkerRecord
 
 JOB = JobRecord(id="j", kind="count", role="count", job="{}", state="")
@@ -21,6 +22,22 @@ def tasks(number, units=None):
 
 def failure(item, cls="crash", worker="w1"):
     return ItemFailure(item=item, cls=cls, reason="why", tries=0, task="t0", worker=worker)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"state": "running"}, {"workers": "many"}, {"rates": "[[["}, {"rates": "7"}]
+)
+def test_a_record_that_is_none_brings_nobody_down(store, facts):
+    store.submit(JOB)
+    store.submit(dataclasses.replace(JOB, id="0123456789ab"))
+    if "state" in facts:
+        store.client.delete("farm:0123456789ab")
+    store.client.hset("farm:0123456789ab", mapping=facts)
+    store.client.hset("farm:pipeline:0123456789ab", mapping=facts)
+    store.client.zadd("farm:pipelines", {"0123456789ab": 1})
+
+    assert [record.id for record in store.jobs()] == ["j"]
+    assert Pipelines(store).all() == []
 
 
 def test_what_others_wrote_moves_nobodys_cursor(store):

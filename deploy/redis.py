@@ -184,6 +184,8 @@ def conf(
         "save": '""',
         # An evicted key would be a lost task.
         "maxmemory-policy": "noeviction",
+        # Six for each worker; Redis's own 10,000 would end at 1,600 of them.
+        "maxclients": "60000",
         "tcp-keepalive": "60",
         "daemonize": "no",
     }

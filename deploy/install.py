@@ -1,8 +1,8 @@
 """Shell text that installs a version on a machine, and what that says. Pure.
 
 A version is made under another name and renamed, so that it is there whole or not at all; the
-link `current` is replaced by a rename as well. Scripts of a version find their own folder, so
-what runs goes on with the version that it was started from.
+link `current` is replaced by a rename as well. Units name the version that they were started from,
+so nothing changes for what runs until it is started anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Installed:
     """In the order of their coming."""
     there: frozenset[str]
     running: frozenset[str]
-    """Those that processes were started from."""
+    """Those that processes, or units, were started from."""
 
     @property
     def before(self) -> str | None:
@@ -50,7 +50,7 @@ def look(place: Place) -> str:
 cd -P {_q(place.root)} 2>/dev/null || exit 0
 test -e current && echo "current $(basename "$(readlink current)")"
 test -f history && sed "s/^/history /" history
-words=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n")
+words=$(cat /proc/[0-9]*/cmdline units/*.env 2>/dev/null | tr "\\0" "\\n")
 for folder in versions/*/; do
   name=$(basename "$folder")
   case "$name" in "*"|*.new) continue;; esac

@@ -2,7 +2,7 @@
 
 versions/<version>-<build>-<environment>/    one installation: an environment of its own, with
     config/<user>.toml                       its farm.toml for each user of Redis
-current -> versions/...                      what runs next
+current -> versions/...                      what is started next
 history                                      versions in the order of their coming
 secrets/<user>                               passwords, mode 0600
 units/  run/  logs/                          of what is kept running
@@ -63,6 +63,10 @@ class Place:
         """uv, where push had to bring it."""
         return self.root / "tools"
 
-    def config(self, user: str) -> PurePosixPath:
-        """farm.toml of what runs next."""
-        return self.current / "config" / f"{user}.toml"
+    def program(self, version: str) -> PurePosixPath:
+        """`farm` of a version."""
+        return self.versions / version / "bin" / "farm"
+
+    def config(self, version: str, user: str) -> PurePosixPath:
+        """farm.toml of a version, for those who go by this user's name."""
+        return self.versions / version / "config" / f"{user}.toml"

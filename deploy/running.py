@@ -61,8 +61,8 @@ class Machine:
 
     def farm(self, *words: str) -> str:
         """A command line of `farm` there, by the name that its parts go by."""
-        config = shlex.quote(str(self.place.config(self.host.users[0])))
-        farm = shlex.quote(str(self.place.current / "bin" / "farm"))
+        config = shlex.quote(str(self.place.config(self.found.current, self.host.users[0])))
+        farm = shlex.quote(str(self.place.program(self.found.current)))
         return f"FARM_CONFIG={config} {farm} {shlex.join(words)}"
 
     def workers(self) -> dict[str, dict[str, Any]]:
@@ -231,13 +231,16 @@ def _write(machine: Machine, wanted: Sequence[Unit]) -> None:
     place, remote = machine.place, machine.remote
     for unit in wanted:
         path = units_.environment_file(unit, place)
-        remote.put(path, units_.environment_text(unit).encode(), 0o600)
+        remote.put(
+            path, units_.environment_text(unit, machine.found.current, place).encode(), 0o600
+        )
     if machine.keeping is not SYSTEMD:
         return
     folder = PurePosixPath(machine.found.home, keeping.UNITS)
     remote.run(f"mkdir -p {shlex.quote(str(folder))}")
     for name, text in {
-        units_.service_file(unit): units_.service_text(unit, place) for unit in wanted
+        units_.service_file(unit): units_.service_text(unit, machine.found.current, place)
+        for unit in wanted
     }.items():
         remote.put(folder / name, text.encode())
 

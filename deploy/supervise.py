@@ -88,7 +88,7 @@ def keep(part: Part) -> int:
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     environment = part.environment
-    command = [str(part.root / "current" / "bin" / "farm"), *environment[variables.WORDS].split()]
+    command = [environment[variables.PROGRAM], *environment[variables.WORDS].split()]
     kept = Kept(part.name, command, environment=environment)
     with part.held():
         starts, last = 0, None

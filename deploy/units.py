@@ -36,12 +36,15 @@ class Unit:
 
 
 def units(host: Host, found: Survey, place: Place) -> list[Unit]:
-    """All that is to run on a machine."""
+    """All that is to run on a machine, from the version that is linked.
+
+    It stays with that version until it is started anew, also when it dies in between.
+    """
     servers = [
         Unit(
             name=f"farm-{role}",
             words=(role, *host.arguments.get(role, ())),
-            environment={"FARM_CONFIG": str(place.config(user_of(role)))},
+            environment={"FARM_CONFIG": str(place.config(found.current, user_of(role)))},
         )
         for role in host.roles
         if role in SERVERS
@@ -69,7 +72,7 @@ def _workers(host: Host, found: Survey, place: Place) -> Iterator[Unit]:
             name=f"{WORKER}{role}-{slot}",
             words=("worker", role, "--slot", slot, *host.arguments.get(role, ())),
             environment={
-                "FARM_CONFIG": str(place.config(user_of(role))),
+                "FARM_CONFIG": str(place.config(found.current, user_of(role))),
                 **limits,
                 **card,
             },
@@ -93,11 +96,15 @@ def service_file(unit: Unit) -> str:
     return f"{WORKER}.service" if unit.worker else service(unit)
 
 
-def service_text(unit: Unit, place: Place) -> str:
+def service_text(unit: Unit, version: str, place: Place) -> str:
     """The content of `service_file`: all that is of one unit alone is in its variables."""
     template = (files("deploy") / "templates" / "unit.service").read_text("utf-8")
     name = f"{WORKER}%i" if unit.worker else unit.name
-    return template.replace("@ROOT@", str(place.root)).replace("@UNIT@", name)
+    program = str(place.program(version))
+    words = {"@ROOT@": str(place.root), "@UNIT@": name, "@PROGRAM@": program}
+    for word, meaning in words.items():
+        template = template.replace(word, meaning)
+    return template
 
 
 def environment_file(unit: Unit, place: Place) -> PurePosixPath:
@@ -105,6 +112,7 @@ def environment_file(unit: Unit, place: Place) -> PurePosixPath:
     return place.units / f"{unit.name}.env"
 
 
-def environment_text(unit: Unit) -> str:
+def environment_text(unit: Unit, version: str, place: Place) -> str:
     """The content of `environment_file`: what it runs, and its variables."""
-    return variables.text({variables.WORDS: " ".join(unit.words), **unit.environment})
+    what = {variables.PROGRAM: str(place.program(version)), variables.WORDS: " ".join(unit.words)}
+    return variables.text({**what, **unit.environment})

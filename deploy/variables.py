@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-WORDS = "UNIT_WORDS"
-"""A unit's words after `farm`; systemd splits them, and deploy.supervise does."""
+PROGRAM, WORDS = "UNIT_PROGRAM", "UNIT_WORDS"
+"""A unit's `farm`, of the version that it was started from, and the words after it."""
 LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="(.*)"')
 SPECIAL = re.compile(r'([`"$\\])')  # in double quotes, to a shell and to systemd alike
 

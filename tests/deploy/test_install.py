@@ -111,6 +111,15 @@ def test_old_versions_go_but_neither_the_linked_one_nor_one_in_use(place: Place)
     assert look(place).there == {"1", "2", "4", "5"}
 
 
+def test_a_version_that_a_unit_starts_from_is_in_use(place: Place) -> None:
+    come(place, "1")
+    come(place, "2")
+
+    Path(place.units / "farm-controller.env").write_text(f'P="{place.program("1")}"\n')
+
+    assert look(place).running == {"1"}
+
+
 def commands(place: Place) -> Iterator[str]:
     for command in (install.look, install.folders, install.fetch_uv):
         yield command(place)

@@ -54,8 +54,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
     python.chmod(0o755)
     (tmp_path / "environment").write_text(variables.text({"COLOUR": "blue"}))
     for name in ("farm-controller", "farm-worker@render-0"):
+        what = {"UNIT_PROGRAM": str(program), "UNIT_WORDS": f"run {name}"}
         file = tmp_path / "units" / f"{name}.env"
-        file.write_text(variables.text({"UNIT_WORDS": f"run {name}", "COLOUR": "red"}))
+        file.write_text(variables.text({**what, "COLOUR": "red"}))
     place = Place(PurePosixPath(tmp_path))
     yield place
     sh(PROCESSES.stop(place, NAMES, True))

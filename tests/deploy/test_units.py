@@ -85,11 +85,13 @@ def test_a_roles_further_arguments_are_on_its_command_line() -> None:
 def test_the_variables_of_a_unit_are_all_that_is_its_own() -> None:
     (unit,) = planned(("cpu",), slots=1).values()
 
-    told = variables.read(units.environment_text(unit))
+    told = variables.read(units.environment_text(unit, "1", PLACE))
 
-    assert told == {"UNIT_WORDS": "worker cpu --slot 0", **unit.environment}
+    program = "/home/farm/shapefarm/versions/1/bin/farm"
+    what = {"UNIT_PROGRAM": program, "UNIT_WORDS": "worker cpu --slot 0"}
+    assert told == {**what, **unit.environment}
     assert units.service_file(unit) == "farm-worker@.service"
-    assert "cpu" not in units.service_text(unit, PLACE)
+    assert "cpu" not in units.service_text(unit, "1", PLACE)
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
@@ -97,14 +99,14 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     if analyze is None:
         pytest.skip("no systemd-analyze; Debian's systemd has it")
     place = Place(PurePosixPath(tmp_path / "farm"))
-    program = Path(place.current / "bin" / "farm")
+    program = Path(place.program("1"))
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     made = units.units(host(roles=("controller", "render")), machine(gpus=cards(1)), place)
     files = [tmp_path / units.service(unit) for unit in made]
     for unit, file in zip(made, files, strict=True):
-        file.write_text(units.service_text(unit, place))
+        file.write_text(units.service_text(unit, "1", place))
 
     done = subprocess.run(
         [analyze, "verify", "--user", "--man=no", *files],

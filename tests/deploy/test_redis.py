@@ -74,7 +74,7 @@ def test_nobody_comes_in_without_the_password(lab, user, password):
 
 def test_the_default_user_is_off(lab):
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=lab.port).ping()
+        redis.Redis(port=lab.port, retry=None).ping()
 
 
 NEEDS_FINE = "Redis before 7.0 cannot tell reading a key from writing it"
@@ -256,6 +256,17 @@ def test_a_folder_that_the_file_cannot_name_is_refused(tmp_path):
 def test_a_user_without_password_is_refused():
     with pytest.raises(ValueError, match="wanted: controller, worker, submit, monitor"):
         acl({"worker": "x"})
+
+
+def test_from_redis_7_on_reading_a_key_is_not_writing_it():
+    some = {name: name for name in USERS}
+    lines = {line.split()[1]: line.split() for line in acl(some, server=(7, 0)).splitlines()}
+    older = {line.split()[1]: line.split() for line in acl(some, server=(6, 2)).splitlines()}
+
+    for user in ("worker", "submit", "monitor"):
+        assert "%R~farm:*" in lines[user] and "~farm:*" not in lines[user]
+        assert "~farm:*" in older[user] and not [w for w in older[user] if w.startswith("%")]
+    assert "~farm:*" in lines["controller"]
 
 
 def test_a_queue_of_ones_own_can_be_added(tmp_path):

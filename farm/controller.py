@@ -35,7 +35,7 @@ from farm.own_log import configure
 from farm.pipelines import Pipelines
 from farm.records import DONE, FAILED, RUNNING, SUBMITTED, JobRecord, View, WorkerRecord
 from farm.roles import Slots
-from farm.settings import Settings
+from farm.settings import Settings, look_for_shapes
 from farm.store import BULK, Store, connect
 from farm.version import version
 from renderer import storage
@@ -539,8 +539,7 @@ def main(settings: Settings, with_parent: bool) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    # Kinds look for shapes where these variables say, and farm.toml may be what says it.
-    os.environ |= {name: root for name, root in settings.roots.items() if root}
+    look_for_shapes(settings)
     controller = Controller(settings, Store(connect(redis_url(settings))))
     # It reads what jobs name. Redis's password has been read by now.
     own = (str(settings.home), settings.roots["FARM_SAMPLES_ROOT"])

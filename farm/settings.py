@@ -131,6 +131,12 @@ class Settings:
         return found
 
 
+def look_for_shapes(settings: Settings) -> None:
+    """Have this process find shapes where the settings say: kinds and sources go by the variables,
+    and farm.toml may be what says it."""
+    os.environ |= {name: root for name, root in settings.roots.items() if root}
+
+
 def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
     """Settings of this process.
 

@@ -28,8 +28,10 @@ class List:
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        from farm.settings import load, look_for_shapes
         from renderer.shapes import sources
 
+        look_for_shapes(load())
         found = {name: source.available() for name, source in sources().items()}
         if self.json:
             print(json_.dumps({name: asdict(available) for name, available in found.items()}))
@@ -64,9 +66,11 @@ class Check:
     """Print one JSON object."""
 
     def __call__(self) -> int:
+        from farm.settings import load, look_for_shapes
         from renderer.shapes import find
         from renderer.shapes.check import check, report
 
+        look_for_shapes(load())
         if not self.addresses:
             raise ValueError("no address; try `farm shapes check samples/cars`")
         reports = []

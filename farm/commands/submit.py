@@ -160,9 +160,10 @@ def _call(parsed: Any, kind: Any) -> int:
 def submit(kind: Any, job: Any, options: Options) -> int:
     """Record a job and, unless told otherwise, wait for it; the exit code."""
     from farm import confine, kinds
-    from farm.settings import load
+    from farm.settings import load, look_for_shapes
 
     settings = load()
+    look_for_shapes(settings)
     job = kind.module.resolve(job, Path.cwd())
     text = kinds.canonical(job).decode()
     kind.read_job(text)

@@ -23,7 +23,6 @@ from farm.records import JobRecord
 from farm.store import LOG_S, MOST_LOGS, WORKER_LOGS, Store, connect
 from farm.task_log import LIVE_BYTES, LIVE_LINES, TaskLog
 
-ELSEWHERE = {"FARM_LOGS_ROOT": "/nowhere/logs"}
 """A machine that has none of the files."""
 
 
@@ -323,7 +322,7 @@ def test_what_could_not_be_sent_is_sent_the_next_time(sink):
 
 def elsewhere(farm):
     """The same farm, from a machine that has none of its files."""
-    return type(farm)(farm.home, farm.folder, ELSEWHERE)
+    return type(farm)(farm.home, farm.folder, {"FARM_LOGS_ROOT": str(farm.home / "elsewhere")})
 
 
 def test_the_lines_of_a_failed_task_are_found_from_any_machine(farm):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,19 @@ def test_list_counts_the_models_of_each_category(
 
     (cars,) = json.loads(capsys.readouterr().out)["shapenet"]["categories"]
     assert cars == {"name": "car", "synset": "02958343", "shapes": 2}
+
+
+def test_list_looks_where_farm_toml_says(tmp_path: Path) -> None:
+    (tmp_path / "net" / "02958343" / "a").mkdir(parents=True)
+    (tmp_path / "farm.toml").write_text('shapenet_root = "net"\n')
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "farm.cli", "shapes", "list", "--json"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    (cars,) = json.loads(shown.stdout)["shapenet"]["categories"]
+    assert (cars["synset"], cars["shapes"]) == ("02958343", 1)
 
 
 def test_check_tells_what_is_broken_missing_and_double_and_exits_1(

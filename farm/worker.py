@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
@@ -63,10 +63,7 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
         return _run(app, runner, job, task, self.request.shadow)
 
     scratch.sweep()
-    store.release_all(name)
-    store.forgive(name, kinds.find(settings.kind_packages))
-    if store.held(name) == DRAIN:
-        store.resume(name)
+    _begin(store, name, kinds.find(settings.kind_packages))
     heart = Heart(settings, runner, store, machine.cards_name(cards))
     logging.getLogger().addHandler(heart.recent)
     if presence.wanted:
@@ -117,6 +114,20 @@ def work(settings: Settings, role: str, slot: str = "0") -> int:
 
 def _name(role: str, slot: str) -> str:
     return f"{role}-{slot}@{socket.gethostname()}"
+
+
+def _begin(store: Store, name: str, names: Iterable[str]) -> None:
+    """Forget what a worker of this name was about before it was started anew."""
+    while True:
+        try:
+            store.release_all(name)
+            store.forgive(name, names)
+            if store.held(name) == DRAIN:
+                store.resume(name)
+            return
+        except redis.BusyLoadingError as error:  # a start takes longer than to wait for room
+            log.warning("waits for Redis: %s", error)
+            time.sleep(1.0)
 
 
 def _run(app: Any, runner: Runner, job: str, task: str, name: str | None) -> str:

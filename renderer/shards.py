@@ -47,6 +47,7 @@ __all__ = [
 VERSION = 1
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 """Names of shards, samples and members: each can be a file's name and no path."""
+ID = re.compile(r"[0-9a-f]{64}")
 INDEX, JOB, STAGING, FAILED = "dataset.json", "job.json", ".staging", "failed"
 
 CONVENTIONS: Mapping[str, Any] = {
@@ -385,6 +386,9 @@ class Dataset:
             raise FileNotFoundError(
                 f"no dataset in {folder}: it has no {INDEX}; `farm submit render` makes one"
             ) from error
+        found = str(self.index.get("id"))
+        if not ID.fullmatch(found):  # caches are named by it
+            raise ValueError(f"{found[:80]!r} in {folder} is no id of a dataset")
         if split is not None and split not in self.index["splits"]:
             raise ValueError(
                 f"no split {split!r} in {folder}; there are {', '.join(self.index['splits'])}"

@@ -321,7 +321,7 @@ def test_a_sources_address_leads_nowhere_else(tmp_path, monkeypatch, address):
 def index(**changes: Any) -> dict[str, Any]:
     shard = {"name": "train-000000.tar", "split": "train", "samples": 1, "bytes": 1, "sha256": ""}
     return {
-        "version": 1, "id": "", "complete": True, "splits": {"train": ["train-000000.tar"]},
+        "version": 1, "id": "0" * 64, "complete": True, "splits": {"train": ["train-000000.tar"]},
         "shards": [shard | changes],
     }  # fmt: skip
 
@@ -331,6 +331,14 @@ def test_an_index_names_no_file_elsewhere(tmp_path, name):
     (tmp_path / "dataset.json").write_text(json.dumps(index(name=name)))
 
     with pytest.raises(ValueError, match="is no name of a shard"):
+        Dataset(tmp_path)
+
+
+@pytest.mark.parametrize("id", ["../../etc", "", None, "0" * 63, "0" * 64 + "/.."])
+def test_an_id_that_names_a_folder_elsewhere_is_refused(tmp_path, id):
+    (tmp_path / "dataset.json").write_text(json.dumps(index() | {"id": id}))
+
+    with pytest.raises(ValueError, match="is no id of a dataset"):
         Dataset(tmp_path)
 
 

@@ -151,7 +151,7 @@ def test_a_refused_resubmission_tells_its_reason_once(farm):
 
 def test_a_paused_job_rests_and_goes_on(farm, wait):
     farm.run(
-        *("submit", "count", "--things", "n:40", "--seconds", "0.1", "--no-wait"),
+        *("submit", "count", "--things", "n:100", "--seconds", "0.1", "--no-wait"),
         *("--out", "paused"),
     )
     with farm.store() as store:
@@ -162,7 +162,7 @@ def test_a_paused_job_rests_and_goes_on(farm, wait):
         wait(lambda: store.leased(job) == 0, 5)
         made = store.view(job).made["shapes"]
         assert farm.run("status", job).returncode == 0
-        assert store.view(job).made["shapes"] == made < 40
+        assert store.view(job).made["shapes"] == made < 100
 
         assert farm.run("resume", job).returncode == 0
     assert farm.run("watch", job).returncode == 0

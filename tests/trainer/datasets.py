@@ -21,6 +21,7 @@ from renderer import shards, storage
 from renderer.camera import RIGS, Viewpoint, intrinsics, project, rig_views, world_to_camera
 from renderer.content import describe_view
 from renderer.members import PASSES, encode_array, encode_image, pixels_hash, view_name
+from renderer.shapes.naming import make_key
 
 Array = NDArray[Any]
 
@@ -110,7 +111,7 @@ def make_sample(
 ) -> shards.Record:  # fmt: skip
     """Shape `number` of a category, seen by the rig."""
     name = categories[category]
-    key = f"{name}-{number:04d}"
+    key = make_key(name, f"{number:04d}")
     rng = np.random.default_rng([seed, category, number])
     solid = _solid(category, len(categories), rng)
     scale = size / 32

@@ -19,6 +19,7 @@ import pytest
 
 from farm import broker, local
 from farm.settings import Settings
+from farm.store import Store
 from farm.web import password
 from farm.web.login import Handler
 from farm.web.server import Place, application, listen
@@ -90,8 +91,8 @@ def test_a_form_larger_than_any_of_ours_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_command_shows_pages_until_it_is_told_to_end(
-    server: Path, tmp_path: Path, wait: Callable[..., None]
-) -> None:
+    server: Path, store: Store, tmp_path: Path, wait: Callable[..., None]
+) -> None:  # store: an empty one
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("FARM_", "UV"))}
     more = {"FARM_HOME": str(tmp_path / "home"), "FARM_BROKER_URL": broker.url(server)}
     process = subprocess.Popen(

@@ -120,14 +120,17 @@ def is_picture(path: Path) -> bool:
 
 
 def is_opaque(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
-    """Whether a file's header promises a photo without transparent pixels.
+    """Whether a photo has no transparent pixel; only one that may have some is decoded.
 
-    False also for what `read` would refuse by its header.
+    False also for what `read` would refuse.
     """
     try:
         with _opened(path.read_bytes()) as image:
             _look(image, max_megapixels)
-            return not _is_transparent(image)
+            if not _is_transparent(image):
+                return True
+            lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+            return lowest == 255
     except (BadPhoto, OSError):
         return False
 

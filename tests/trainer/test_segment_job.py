@@ -300,11 +300,12 @@ def test_options_that_cannot_be_are_refused_by_name(options, told):
         Job(**{"photos": "photos", **options})
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_without_the_detectors_weights_it_is_told_before_anything_runs(
-    tmp_path, monkeypatch, album
+    tmp_path, monkeypatch, album, mode
 ):
     rgb, _ = thing(1)
-    Image.fromarray(rgb).save(album / "no alpha.jpg")
+    Image.fromarray(rgb).convert(mode).save(album / "opaque.png")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

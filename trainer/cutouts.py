@@ -18,7 +18,12 @@ from trainer.errors import DatasetRefused
 
 
 class Views:
-    """Every view of a split, on black: key, image [4, S, S] uint8: colours times alpha, alpha."""
+    """Every view of a split, on black, its shape in the middle: key, image [4, S, S] uint8, which
+    is colours times alpha, and alpha.
+
+    Where a shape stands in its picture is the camera's doing and not a matter of style: segments of
+    photos are centred by their box, renders by their shape's origin.
+    """
 
     def __init__(self, snapshot: Snapshot, split: str, size: int, flip: bool = False):
         if "rgba" not in snapshot.facts.passes:
@@ -31,7 +36,7 @@ class Views:
 
     def get(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         item, view = self.items[index // self.views], index % self.views
-        image = on_black(self.reader.image(item, view), self.size)
+        image = centred(on_black(self.reader.image(item, view), self.size))
         if self.flip and rng.random() < 0.5:
             image = image[:, ::-1]
         return {"key": item.key, "image": np.ascontiguousarray(image.transpose(2, 0, 1))}
@@ -53,6 +58,19 @@ def on_black(rgba: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     image[~seen] = 0
     image[seen & ~image[..., :3].any(axis=2), :3] = 1
     return image
+
+
+def centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[S, S, 4] moved by whole pixels: the box of what is seen to the middle; an odd pixel of
+    background is left over below or at the right."""
+    seen = image[..., 3] > 0
+    if not seen.any():
+        return image
+    moves = []
+    for lines in (seen.any(axis=1), seen.any(axis=0)):
+        inside = np.flatnonzero(lines)
+        moves.append((len(lines) - 1 - int(inside[0]) - int(inside[-1])) // 2)
+    return np.roll(image, moves, axis=(0, 1))  # nothing comes around: the box has room
 
 
 def shown(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -128,6 +128,20 @@ def look(batch: Mapping[str, Tensor], side: int, voxels: int) -> Seen:
     )
 
 
+def jittered(pictures: Tensor, amount: float) -> Tensor:
+    """Pictures [..., 3, S, S] before white, each turned, resized and moved by chance.
+
+    amount  turned up to so many radians, resized up to exp(amount) either way, and moved up to so
+            many halves of a side; what comes in at the edges is white
+    """
+    flat = pictures.flatten(0, -4)
+    turn, size, right, down = amount * (2 * torch.rand(4, len(flat), device=flat.device) - 1)
+    cos, sin = size.exp() * turn.cos(), size.exp() * turn.sin()
+    there = torch.stack([cos, -sin, right, sin, cos, down], 1).view(-1, 2, 3)
+    grid = F.affine_grid(there, list(flat.shape), align_corners=False)
+    return 1 - F.grid_sample(1 - flat, grid, align_corners=False).view_as(pictures)
+
+
 def onto_grid(images: Tensor, voxels: int) -> Tensor:
     """[..., V, V] means of images [..., H, H] over the cells about a grid's nodes.
 

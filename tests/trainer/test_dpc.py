@@ -304,6 +304,19 @@ class TestLoss:
         assert values["silhouette"].item() == pytest.approx(loss.item())
         assert network.seen == [(2, 1, 3, 32, 32)]  # only the first view is looked at
 
+    @pytest.mark.parametrize("config", [TINY, BLIND], ids=["told", "guessed"])
+    def test_pictures_jitter_where_cameras_are_told_and_nowhere_else(
+        self, snapshot: Snapshot, config: Config
+    ) -> None:
+        still = dataclasses.replace(config, keep=1.0)
+        losses = []
+        for one in (still, dataclasses.replace(still, jitter=0.2)):
+            network, batch = network_of(one), first_batch(one, snapshot)
+            torch.manual_seed(0)
+            losses.append(model.loss(one, network, batch, moment(0, one))[0].item())
+
+        assert (losses[0] == losses[1]) == (config is BLIND)
+
     def test_in_hindsight_the_best_candidate_counts_and_it_alone_learns(
         self, snapshot: Snapshot
     ) -> None:
@@ -515,6 +528,7 @@ class TestChecks:
             ({"image": 96}, "image is 96; it must be a power of two"),
             ({"points": 0}, "points is 0; it must be at least 1"),
             ({"voxels": 4}, "voxels is 4"),
+            ({"jitter": 1.0}, r"jitter is 1\.0; it must be at least 0 and below 1"),
             ({"keep": 0.0}, r"keep is 0\.0; it is a share"),
             ({"sigma_end": 0.0}, "sigma goes from 1.5 to 0"),
             ({"silhouette_weight": 0.0}, "one must be above 0"),

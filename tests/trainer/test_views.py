@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from trainer.errors import DatasetRefused
 from trainer.geometry import DISTANCE, rotate
 from trainer.loader import stack
 from trainer.projection import view
-from trainer.views import Views, look, mirrored, onto_grid
+from trainer.views import Views, jittered, look, mirrored, onto_grid
 
 SIZE = 48
 
@@ -204,3 +205,50 @@ def test_about_half_of_the_examples_are_mirrored_and_all_views_of_one_alike(
         return whole
 
     assert 20 < sum(is_mirrored(seed) for seed in range(64)) < 44
+
+
+class TestJitter:
+    SIDE = 64
+
+    def disks(self, count: int) -> torch.Tensor:
+        """Black, a quarter of the side wide, in the middle, before white: [count, 1, 3, S, S]."""
+        place = (torch.arange(self.SIDE) + 0.5) / self.SIDE - 0.5
+        inside = place[:, None].hypot(place) < 0.125
+        return (~inside).float().expand(count, 1, 3, -1, -1)
+
+    def test_disks_are_moved_and_resized_within_what_is_allowed(self) -> None:
+        amount = 0.2
+        torch.manual_seed(0)
+
+        dark = 1 - jittered(self.disks(200), amount)[:, 0, 0]
+
+        area = dark.sum((1, 2))
+        place = (torch.arange(self.SIDE) + 0.5) / self.SIDE - 0.5
+        moved = torch.stack([(dark.sum(1) @ place) / area, (dark.sum(2) @ place) / area])
+        sizes = (area / (1 - self.disks(1)[0, 0, 0]).sum()).log() / 2
+        bound = math.exp(amount) * amount / 2  # what is seen larger is moved farther
+        assert 0.8 * amount < sizes.max() < 1.1 * amount
+        assert -1.1 * amount < sizes.min() < -0.8 * amount
+        assert 0.8 * amount / 2 < moved.abs().max() < 1.5 * bound
+
+    def test_bars_are_turned_within_what_is_allowed(self) -> None:
+        bars = torch.ones(200, 1, 3, self.SIDE, self.SIDE)
+        bars[..., 30:34, 12:52] = 0
+        torch.manual_seed(0)
+
+        dark = 1 - jittered(bars, 0.2)[:, 0, 0]
+
+        place = torch.arange(self.SIDE, dtype=torch.float32)
+        down, right = torch.meshgrid(place, place, indexing="ij")
+        weight = dark / dark.sum((1, 2), keepdim=True)
+        down = down - (weight * down).sum((1, 2), keepdim=True)
+        right = right - (weight * right).sum((1, 2), keepdim=True)
+        slope = (weight * down * right).sum((1, 2)) / (weight * right.square()).sum((1, 2))
+        assert 0.16 < slope.atan().max() < 0.21
+        assert -0.21 < slope.atan().min() < -0.16
+
+    def test_white_stays_white_and_nothing_is_left_of_no_jitter(self) -> None:
+        white = torch.ones(2, 1, 3, self.SIDE, self.SIDE)
+
+        assert (jittered(white, 0.3) == 1).all()
+        torch.testing.assert_close(jittered(self.disks(2), 0.0), self.disks(2))

@@ -40,7 +40,7 @@ from trainer.metrics import thin
 from trainer.models import Evaluation, Examples, Moment, Tools
 from trainer.projection import MAX_DEPTH, project, view
 from trainer.reconstruction import ACCURATE_DEG, Row, compare
-from trainer.views import Seen, Views, look
+from trainer.views import Seen, Views, jittered, look
 
 if TYPE_CHECKING:
     from trainer.data import Facts, Snapshot
@@ -97,6 +97,10 @@ class Config:
     mirror: Literal["none", "x", "z"] = "none"
     """Show every other training shape, by chance, with left for right, which lie along this axis:
     twice the pictures."""
+    jitter: float = 0.0
+    """How far pictures are turned (radians), resized (powers of e) and moved (halves of a side) by
+    chance before the encoder sees them in training; where cameras are guessed not at all, as the
+    camera of a turned picture is another one."""
     student_weight: float = 20.0
     """Of the loss of the student, which learns the winners' cameras."""
     lr: float = 1e-4
@@ -122,6 +126,8 @@ class Config:
             raise ValueError(f"voxels is {self.voxels}; it must be at least 8")
         if not self.spread > 0:
             raise ValueError(f"spread is {self.spread}; it must be above 0")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter is {self.jitter}; it must be at least 0 and below 1")
         if not 0 < self.keep <= 1:
             raise ValueError(f"keep is {self.keep}; it is a share: above 0, at most 1")
         if min(self.sigma_start, self.sigma_end) <= 0:
@@ -150,13 +156,14 @@ class Config:
 
 
 def tiny() -> Config:
-    """Two cores, half an hour: pictures of 64 px, few points, depth beside outlines.
+    """Two cores, half an hour: pictures of 64 px on a coarse grid, depth beside outlines.
 
     Blur begins wide: points that lie apart are drawn in by nothing else. Clouds begin small and
-    with few points: others are pushed out of thin shapes, and no gradient brings them back.
+    with few points: others are pushed out of thin shapes, and no gradient brings them back. A few
+    hundred shapes are soon known by heart, unless their pictures jitter.
     """
     return Config(
-        steps=6000, batch=8, image=64, voxels=48, points=3000, width=512, lr=5e-4, final_lr=0.05,
+        steps=8500, batch=8, image=64, voxels=48, width=512, lr=5e-4, final_lr=0.05, jitter=0.1,
         sigma_start=4.0, sigma_end=0.4, keep=0.05, depth_weight=4.0, max_depth=2.6, spread=0.15,
     )  # fmt: skip
 
@@ -363,7 +370,11 @@ def loss(
     """Halves of squared differences, summed over a picture, averaged over objects and views."""
     seen = look(batch, config.image, config.voxels)
     told = config.pose == "camera"
-    guess: Guess = network(seen.pictures[:, :1] if told else seen.pictures)
+    pictures = seen.pictures
+    if told:
+        pictures = pictures[:, :1]
+        pictures = jittered(pictures, config.jitter) if config.jitter else pictures
+    guess: Guess = network(pictures)
     cameras = batch["camera"][:, :, None] if told else guess.cameras
     assert cameras is not None
     parts = errors(config, guess, cameras, seen, config.sigma(moment.t), config.kept(moment.t))

@@ -257,7 +257,9 @@ def test_an_evaluation_says_what_changed_and_what_a_fresh_eye_tells(job, tmp_pat
     )
     assert found.metrics["mask_xor"] < 0.05 and 0 < found.metrics["changed"] < 1
     assert found.tables["feature_distance"] == {"of": "none: no feature distance"}
-    assert found.tables["fresh_classifiers"] == {"trained_on": 16, "asked_about": 8}
+    plain = found.tables["fresh_classifiers"]["plain_told"]
+    assert (plain["classifiers"], plain["trained_on"], plain["asked_about"]) == (5, 16, 8)
+    assert plain["lowest"] <= plain["mean"] == found.metrics["plain_told"] <= plain["highest"]
     assert found.arrays["x"].shape[1:] == (3, 3, 16, 16)
     page = report.make(job.folder).read_text()
     assert "none: no feature distance" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.realism import Kinds, accuracy, pieces
+from trainer.realism import Kinds, accuracies, accuracy, pieces
 
 
 def noise(count: int, mean: float, seed: int) -> torch.Tensor:
@@ -40,6 +40,16 @@ def test_the_same_seed_gives_the_same_and_leaves_the_run_s_chance_alone():
 
     assert found[0] == found[1]
     assert torch.equal(torch.rand(1), wanted)
+
+
+def test_several_classifiers_differ_and_the_first_is_the_one_that_is_asked_alone():
+    train = Kinds(real=noise(32, 118, 1), made=noise(32, 122, 2))
+    test = Kinds(real=noise(50, 118, 3), made=noise(50, 122, 4))
+
+    found = accuracies(train, test, steps=15, count=4)
+
+    assert found[0] == accuracy(train, test, steps=15)
+    assert len(found) == 4 and len(set(found)) > 1
 
 
 def test_as_many_of_both_kinds_count():

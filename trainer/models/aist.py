@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,7 +81,10 @@ class Config:
     pool: int = 50
     """Pictures kept for each discriminator; 0: none."""
     lr: float = 2e-4
-    """Learning rate of Adam, for all networks."""
+    """Learning rate of Adam, for the generators."""
+    judge_lr: float = 2e-4
+    """Likewise for the discriminators; in a short run they must be the faster ones, as generators
+    learn nothing from judges that cannot tell."""
     fall: bool = False
     """Let the rate fall to 0 over the second half."""
     cycle_x: float = 10.0
@@ -104,7 +107,7 @@ class Config:
     sample_steps: int = 2000
     """Keep a sheet of samples each time so many steps are done; 0: none."""
     realism_steps: int = 300
-    """Of the fresh classifiers that a test trains; 0: none."""
+    """Of each fresh classifier that a test trains; 0: none."""
 
     def __post_init__(self) -> None:
         if self.features not in (features.AUTO, features.NONE):
@@ -142,7 +145,7 @@ class Config:
 
 
 WEIGHTS = (
-    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "lr",
+    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "lr", "judge_lr",
     "pool", "sample_steps", "realism_steps",
 )  # fmt: skip
 
@@ -357,7 +360,10 @@ def optimizer(
     adam = torch.optim.Adam(
         [
             {"params": cyclegan.parameters([network.g, network.f])},
-            {"params": cyclegan.parameters([network.d_x, network.d_y])},
+            {
+                "params": cyclegan.parameters([network.d_x, network.d_y]),
+                "lr": config.judge_lr,
+            },
         ],
         lr=config.lr,
         betas=(0.5, 0.999),
@@ -471,8 +477,8 @@ def evaluate(
     }
     if config.realism_steps and there and not validating:
         found = told_apart(config, network, snapshot, x, y, tools)
-        metrics |= {name: value for name, value in found.items() if name.endswith("_told")}
-        tables["fresh_classifiers"] = {k: v for k, v in found.items() if not k.endswith("_told")}
+        metrics |= {name: row["mean"] for name, row in found.items()}
+        tables["fresh_classifiers"] = found
     arrays = {name: torch.cat(of.first).numpy() for name, of in (("x", x), ("y", y))}
     return Evaluation(metrics=metrics, tables=tables, arrays=arrays)
 
@@ -512,10 +518,10 @@ def looked(config: Config, network: AIST, views: Views, side: str, most: int, to
 
 def told_apart(
     config: Config, network: AIST, snapshot: Snapshot, x: Seen, y: Seen, tools: Tools
-) -> dict[str, Any]:
-    """Accuracies on the split of classifiers that learned from train: plain renders against real
-    pictures, stylized ones against real, white outlines against outlines, and pieces from inside
-    the shapes."""
+) -> dict[str, dict[str, float]]:
+    """What fresh classifiers that learned from train tell on the split: plain renders from real
+    pictures, stylized ones from real, white outlines from outlines, and pieces from inside the
+    shapes."""
     known = [
         looked(config, network, Views(of, "train", config.size), name, MOST, tools)
         for of, name in zip(sides(snapshot), "xy", strict=True)
@@ -528,19 +534,17 @@ def told_apart(
             (known[0].made, x.made),
         )
     )
-    found: dict[str, Any] = {
-        "trained_on": 2 * min(len(real[0]), len(plain[0])),
-        "asked_about": 2 * min(len(real[1]), len(plain[1])),
-    }
     kinds = {"plain_told": (plain, slice(0, 3)), "stylized_told": (made, slice(0, 3)),
              "outlines_told": (plain, slice(3, 4))}  # fmt: skip
-    for name, (of, channels) in kinds.items():
-        found[name] = realism.accuracy(
-            realism.Kinds(real=real[0][:, channels], made=of[0][:, channels]),
-            realism.Kinds(real=real[1][:, channels], made=of[1][:, channels]),
-            steps=config.realism_steps,
-            progress=lambda: tools.progress(done=0, total=0),
+    found = {
+        name: asked(
+            config,
+            [part[:, channels] for part in real],
+            [part[:, channels] for part in of],
+            tools,
         )
+        for name, (of, channels) in kinds.items()
+    }
     return found | inside(config, real, plain, made, tools)
 
 
@@ -550,7 +554,7 @@ def inside(
     plain: tuple[Tensor, Tensor],
     made: tuple[Tensor, Tensor],
     tools: Tools,
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """The same of pieces from inside the shapes, where no outline helps; each is train and test.
 
     Nothing where a side has no shape large enough.
@@ -558,18 +562,37 @@ def inside(
     known = [realism.pieces(some[:, :3], some[:, 3]) for some in real]
     found = {}
     for name, of in (("plain_inside_told", plain), ("stylized_inside_told", made)):
-        asked = [
+        parts = [
             realism.pieces(some[:, :3], was[:, 3]) for some, was in zip(of, plain, strict=True)
         ]
-        if min(map(len, (*known, *asked))) < 2:
+        if min(map(len, (*known, *parts))) < 2:
             return {}
-        found[name] = realism.accuracy(
-            realism.Kinds(real=known[0], made=asked[0]),
-            realism.Kinds(real=known[1], made=asked[1]),
-            steps=config.realism_steps,
-            progress=lambda: tools.progress(done=0, total=0),
-        )
+        found[name] = asked(config, known, parts, tools)
     return found
+
+
+def asked(
+    config: Config, real: Sequence[Tensor], made: Sequence[Tensor], tools: Tools
+) -> dict[str, float]:
+    """Accuracy of fresh classifiers, of which several are asked; each side is train and test."""
+    train, test = (
+        realism.Kinds(real=one, made=other).balanced()
+        for one, other in zip(real, made, strict=True)
+    )
+    right = realism.accuracies(
+        train,
+        test,
+        steps=config.realism_steps,
+        progress=lambda: tools.progress(done=0, total=0),
+    )
+    return {
+        "mean": sum(right) / len(right),
+        "lowest": min(right),
+        "highest": max(right),
+        "classifiers": len(right),
+        "trained_on": 2 * len(train.real),
+        "asked_about": 2 * len(test.real),
+    }
 
 
 def watched(metrics: Mapping[str, float]) -> list[dict[str, Any]]:

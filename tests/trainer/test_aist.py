@@ -245,6 +245,21 @@ def test_a_run_goes_on_to_the_bit_pools_and_all(job, tmp_path, quiet):
     assert not any(name.startswith("beside") for name in wanted)
 
 
+def test_discriminators_have_a_rate_of_their_own():
+    config = narrow(lr=1e-4, judge_lr=5e-4)
+    network = AIST(config)
+
+    adam, _ = aist.optimizer(config, network)
+
+    rates = {id(p): group["lr"] for group in adam.param_groups for p in group["params"]}
+    assert {rates[id(p)] for part in (network.g, network.f) for p in part.parameters()} == {1e-4}
+    assert {rates[id(p)] for part in (network.d_x, network.d_y) for p in part.parameters()} == {
+        5e-4
+    }
+    with pytest.raises(ValueError, match="--judge-lr -1"):
+        narrow(judge_lr=-1.0)
+
+
 def test_an_evaluation_says_what_changed_and_what_a_fresh_eye_tells(job, tmp_path, quiet):
     start.train(job, quiet)
     measured = evaluate.resolve(evaluate.Job(run=str(job.folder), device="cpu"), tmp_path)

@@ -357,17 +357,12 @@ def optimizer(
 
     The discriminators learn from pictures made before the generators' step, as in CycleGAN.
     """
-    adam = torch.optim.Adam(
-        [
-            {"params": cyclegan.parameters([network.g, network.f])},
-            {
-                "params": cyclegan.parameters([network.d_x, network.d_y]),
-                "lr": config.judge_lr,
-            },
-        ],
-        lr=config.lr,
-        betas=(0.5, 0.999),
-    )
+    judges = cyclegan.parameters([network.d_x, network.d_y])
+    groups: list[dict[str, Any]] = [
+        {"params": cyclegan.parameters([network.g, network.f])},
+        {"params": judges, "lr": config.judge_lr},
+    ]
+    adam = torch.optim.Adam(groups, lr=config.lr, betas=(0.5, 0.999))
     return adam, cyclegan.falling_at if config.fall else lambda t: 1.0
 
 

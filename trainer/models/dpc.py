@@ -163,7 +163,7 @@ def tiny() -> Config:
     hundred shapes are soon known by heart, unless their pictures jitter.
     """
     return Config(
-        steps=8500, batch=8, image=64, voxels=48, width=512, lr=5e-4, final_lr=0.05, jitter=0.12,
+        steps=6000, batch=8, image=64, voxels=48, width=512, lr=5e-4, final_lr=0.05, jitter=0.12,
         sigma_start=4.0, sigma_end=0.4, keep=0.05, depth_weight=4.0, max_depth=2.6, spread=0.15,
     )  # fmt: skip
 

@@ -77,7 +77,7 @@ def accuracy(
         network = classifier(train.real.shape[1]).to(device)
         network.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
-        # At a rate that stays high, what it says of a quarter of the pictures depends on the step.
+        # At a rate that stays high the last step decides: five said 0.52 to 0.91 of one run.
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         for _ in range(steps):
             images, labels = _drawn(train, generator)

@@ -83,8 +83,7 @@ class Config:
     lr: float = 2e-4
     """Learning rate of Adam, for the generators."""
     judge_lr: float = 2e-4
-    """Likewise for the discriminators; in a short run they must be the faster ones, as generators
-    learn nothing from judges that cannot tell."""
+    """Likewise for the discriminators: generators learn nothing from judges that cannot tell."""
     fall: bool = False
     """Let the rate fall to 0 over the second half."""
     cycle_x: float = 10.0

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainerdouble.models import double
 
 from farm import kinds
 from renderer import storage
@@ -25,7 +26,6 @@ from trainer.measure import evaluate as measure
 from trainer.run import Run, claim, result
 
 STEPS = 12
-PACE_S = 0.4  # a step: slow enough to be killed between two of them, on a busy machine as well
 
 
 @pytest.fixture(autouse=True)
@@ -76,16 +76,16 @@ def test_killed_on_one_machine_and_begun_again_on_another_a_run_is_the_undisturb
 ) -> None:  # fmt: skip
     there = storage.place(f"{bucket}/run")
     spec = tmp_path / "job.json"
-    slow = {"dropout": 0.2, "seconds": PACE_S}
     described = {"model": "double", "data": [str(blocks)], "out": str(there), "steps": STEPS}
-    spec.write_text(json.dumps({**described, "config": slow}))
-    killed = subprocess.Popen([sys.executable, "-m", "trainer", "train", str(spec)], env=doubles)
+    spec.write_text(json.dumps({**described, "config": {"dropout": 0.2}}))
+    halts = {**doubles, double.HALT_AT: "7"}
+    killed = subprocess.Popen([sys.executable, "-m", "trainer", "train", str(spec)], env=halts)
     until(lambda: reached(there) >= 4, 120)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert result(there) is None
 
-    here = job(blocks, tmp_path / "run", seconds=PACE_S)
+    here = job(blocks, tmp_path / "run")
     start.train(here, quiet)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     came = start.train(replace(here, out=str(there)), quiet)

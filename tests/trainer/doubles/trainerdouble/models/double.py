@@ -6,6 +6,7 @@ Its options make it behave badly: a loss that is no number, steps that take long
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from trainer.models import Evaluation
 PAPER = "none: a double of the tests"
 NEEDS = "at least 2 views"
 BEST = "accuracy"
+HALT_AT, HALT_S = "DOUBLE_HALT_AT", 600
+"""So many steps are done, and the next lasts until the process is killed: in mid-run, however busy
+the machine is. Of the environment, as the run's config is to be the undisturbed one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,8 @@ def optimizer(config: Config, network: nn.Module) -> Any:
 
 def loss(config: Config, network: nn.Module, batch: Any, moment: Any) -> Any:
     time.sleep(config.seconds)
+    if os.environ.get(HALT_AT) == str(moment.step):
+        time.sleep(HALT_S)
     images = batch["images"]
     noise = torch.randn(images.shape, generator=moment.generator).to(images.device)
     scores = network(images + config.noise * noise)

@@ -50,6 +50,18 @@ def composite(made: Tensor, alpha: Tensor) -> Tensor:
     return alpha * (made + 1) - 1
 
 
+def on_top(made: Tensor, shown: Tensor, alpha: Tensor) -> Tensor:
+    """The same where `made` is what is seen, which lies before black already, painted over: edges
+    are mixed once. At most as bright as white with that alpha is, with the gradient of more."""
+    mixed = shown + alpha * (made - shown)
+    return mixed + (torch.minimum(mixed, 2 * alpha - 1) - mixed).detach()
+
+
+def inside(alpha: Tensor, other: Tensor) -> Tensor:
+    """1 where both are opaque, else 0: cut to it, two pictures have one outline."""
+    return ((alpha >= 1) & (other >= 1)).to(alpha.dtype)
+
+
 def brightness(images: Tensor) -> Tensor:
     """v of every pixel [B, 1, H, W]."""
     return (images.amax(dim=1, keepdim=True) + 1) / 2

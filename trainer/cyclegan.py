@@ -7,8 +7,9 @@ convolutions and reflections are faster so, on CPUs too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 STD = 0.02
 """Of a fresh network's weights; biases begin at 0."""
 EPS = 1e-5
+Norm = Literal["instance", "none"]
 
 
 class InstanceNorm(nn.Module):
@@ -68,14 +70,21 @@ def wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def normed(norm: Norm, slope: float | None = None) -> nn.Module:
+    """A norm and a slope, or the slope alone; slope as in InstanceNorm."""
+    if norm == "instance":
+        return InstanceNorm(slope)
+    return nn.Identity() if slope is None else nn.LeakyReLU(slope)
+
+
 class Residual(nn.Module):
     """Two convolutions beside a way around them."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm: Norm = "instance"):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3)
         self.second = nn.Conv2d(channels, channels, 3)
-        self.middle, self.last = InstanceNorm(0.0), InstanceNorm()
+        self.middle, self.last = normed(norm, 0.0), normed(norm)
 
     def forward(self, images: Tensor) -> Tensor:
         inner = self.middle(self.first(reflected(images, 1)))
@@ -84,25 +93,42 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """[B, 3, H, W] to the same: down twice, residual blocks, up twice, tanh.
+    """[B, 3, H, W] to the same: down, residual blocks, up, tanh.
 
-    Sides are multiples of 4. With 64 filters 9 blocks have 11 378 179 parameters, 6 have
-    7 837 699, whatever the way up.
+    Sides are multiples of 2 ** halvings. With 64 filters and two halvings 9 blocks have 11 378 179
+    parameters, 6 have 7 837 699, whatever the way up.
     upsample  transposed: as it was published; nearest: every pixel doubled, then a convolution,
               which cannot leave a checkerboard (Odena et al. 2016, distill.pub)
+    halvings  as published 2; fewer keep more of small pictures
+    norm      instance as published; none: what is bright stays so from layer to layer
+    residual  what comes out is added to the picture, twice, so that white can become black: a
+              fresh network changes nothing, where one as published has to learn first to paint
+              what it is given
     """
 
-    def __init__(self, filters: int = 64, blocks: int = 9, upsample: str = "transposed"):
+    def __init__(
+        self,
+        filters: int = 64,
+        blocks: int = 9,
+        upsample: str = "transposed",
+        halvings: int = 2,
+        norm: Norm = "instance",
+        residual: bool = False,
+    ):
         super().__init__()
-        n = filters
-        self.enter = nn.Conv2d(3, n, 7)
-        self.down = nn.ModuleList([nn.Conv2d(n, 2 * n, 3, 2, 1), nn.Conv2d(2 * n, 4 * n, 3, 2, 1)])
-        self.blocks = nn.Sequential(*(Residual(4 * n) for _ in range(blocks)))
+        widths = [filters * 2**n for n in range(halvings + 1)]
+        steps = list(pairwise(widths))
+        self.residual = residual
+        self.enter = nn.Conv2d(3, filters, 7)
+        self.down = nn.ModuleList(nn.Conv2d(few, many, 3, 2, 1) for few, many in steps)
+        self.blocks = nn.Sequential(*(Residual(widths[-1], norm) for _ in range(blocks)))
         up = _Doubled if upsample == "nearest" else _Transposed
-        self.up = nn.ModuleList([up(4 * n, 2 * n), up(2 * n, n)])
-        self.leave = nn.Conv2d(n, 3, 7)
-        self.norm = InstanceNorm(0.0)
-        begin(self)
+        self.up = nn.ModuleList(up(many, few) for few, many in reversed(steps))
+        self.leave = nn.Conv2d(filters, 3, 7)
+        self.norm = normed(norm, 0.0)
+        begin(self, norm, small={"leave", "second"})
+        if residual:
+            nn.init.zeros_(self.leave.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         out = images.contiguous(memory_format=torch.channels_last)
@@ -113,7 +139,8 @@ class Generator(nn.Module):
         for layer in self.up:
             out = self.norm(layer(out))
         # A colour's last digits decide what counts as black: in full precision.
-        return torch.tanh(wide(self.leave(reflected(out, 3))))
+        out = torch.tanh(wide(self.leave(reflected(out, 3))))
+        return bounded(images + 2 * out) if self.residual else out
 
 
 class _Transposed(nn.ConvTranspose2d):
@@ -140,7 +167,7 @@ class Discriminator(nn.Module):
             filters.
     """
 
-    def __init__(self, filters: int = 64, layers: int = 3):
+    def __init__(self, filters: int = 64, layers: int = 3, norm: Norm = "instance"):
         super().__init__()
         widths = [3, *(filters * min(2**n, 8) for n in range(layers + 1)), 1]
         strides = [2] * layers + [1, 1]
@@ -148,8 +175,8 @@ class Discriminator(nn.Module):
             nn.Conv2d(inputs, outputs, 4, stride, 1)
             for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
-        self.norm = InstanceNorm(0.2)
-        begin(self)
+        self.norm = normed(norm, 0.2)
+        begin(self, norm)
 
     def forward(self, images: Tensor) -> Tensor:
         first, *middle, last = self.layers
@@ -164,11 +191,21 @@ def reflected(images: Tensor, pad: int) -> Tensor:
     return F.pad(images, (pad, pad, pad, pad), mode="reflect")
 
 
-def begin(network: nn.Module) -> None:
-    """Fresh weights from N(0, 0.02), biases 0."""
-    for layer in network.modules():
+def bounded(images: Tensor) -> Tensor:
+    """Into [-1, 1], with the gradient of what is not: white must find its way back."""
+    return images + (images.clamp(-1, 1) - images).detach()
+
+
+def begin(network: nn.Module, norm: Norm = "instance", small: Collection[str] = ()) -> None:
+    """Fresh weights, biases 0: from N(0, 0.02), which a norm makes up for.  Without one, by He et
+    al. 2015 (arXiv 1502.01852), so that every layer passes on as much as it gets; but for those
+    of a name in `small`, which lie beside a way around them."""
+    for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, 0.0, STD)
+            if norm == "instance" or name.split(".")[-1] in small:
+                nn.init.normal_(layer.weight, 0.0, STD)
+            else:
+                nn.init.kaiming_normal_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
@@ -193,14 +230,18 @@ class Pool(nn.Module):
 
     images: Tensor
 
-    def __init__(self, count: int, side: int):
+    def __init__(self, count: int, side: int, channels: int = 3):
         super().__init__()
-        self.register_buffer("images", torch.zeros(count, 3, side, side))
+        self.register_buffer("images", torch.zeros(count, channels, side, side))
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # its numbers change every step
     @torch.no_grad()
     def swap(self, made: Tensor, seen: int, choices: Sequence[tuple[bool, int]]) -> Tensor:
-        """Pictures in place of those just made [B, 3, S, S].
+        """Pictures in place of those just made [B, C, S, S].
 
         seen     pictures that it was given before
         choices  for each picture: whether an old one is given back, and which
@@ -217,6 +258,17 @@ class Pool(nn.Module):
             else:
                 back.append(image)
         return torch.stack(back)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def drawn(self, seen: int, places: Tensor) -> Tensor:
+        """Pictures that were kept [N, C, S, S]: some come twice.
+
+        seen    pictures that it was given by now
+        places  [N] from 0 to 1, 1 not among them: which, as a share of those there are
+        """
+        there = min(seen, len(self.images))
+        numbers = (places * there).long().clamp(max=there - 1)
+        return self.images[numbers.to(self.images.device)]
 
 
 def choices(count: int, pool: int, generator: torch.Generator) -> list[tuple[bool, int]]:

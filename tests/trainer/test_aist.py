@@ -148,6 +148,72 @@ def test_a_step_is_the_plain_alternating_one(kind):
         torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=1e-6)
 
 
+TINY = {"halvings": 1, "norm": "none", "residual": True, "inside": True, "judged": 2}
+
+
+def test_discriminators_learn_from_further_pictures_cut_to_what_both_show():
+    config = narrow(**TINY)
+    torch.manual_seed(0)
+    network = AIST(config)
+    batch = {"x": pictures(2, 0), "y": pictures(2, 1)}
+    batch["y"][:, :, :6] = 0  # less is seen of these
+    batch |= {
+        "further_x": pictures(4, 2).unflatten(0, (2, 2)),
+        "further_y": pictures(4, 3).unflatten(0, (2, 2)),
+    }
+    asked: list[Tensor] = []
+    network.d_y.register_forward_hook(lambda module, given, scores: asked.append(given[0]))
+
+    total, terms = aist.loss(
+        config, network, batch, Moment(step=0, steps=8, generator=chance.at(0, 0, 0))
+    )
+
+    by_generator, by_judge = asked
+    assert (len(by_generator), len(by_judge)) == (2, 12)
+    real, made = by_judge.chunk(2)
+    assert torch.equal(real > -1, (real > -1).any(1, keepdim=True).expand_as(real))
+    for one, other in zip(real, made, strict=True):  # one outline, whatever lies inside
+        assert torch.equal((one > -1).any(0), (other > -1).any(0))
+    assert (real[:2, :, :6] == -1).all() and (real[:2, :, 6:12, 3:14] > -1).any()
+    assert torch.equal(
+        real[2:],
+        network.judged(
+            *shown(batch["further_y"].flatten(0, 1)),
+            network.pool_y.images[:1, 3:].expand(4, -1, -1, -1),
+        ),
+    )
+    assert terms["judge_y"].item() > 0 and torch.isfinite(total)
+
+
+def test_a_fresh_residual_generator_begins_at_the_render_and_edges_are_mixed_once():
+    config = narrow(**TINY)
+    torch.manual_seed(0)
+    network = AIST(config)
+    image = pictures(1, 0)
+    image[:, :, 4] //= 2  # an edge: colours times alpha, and alpha
+    x, alpha = shown(image)
+
+    made = network.paint(network.g, x, alpha)
+    network.g.leave.bias.data.fill_(9.0)
+    white = network.paint(network.g, x, alpha)
+
+    torch.testing.assert_close(made, x)
+    torch.testing.assert_close(white, (2 * alpha - 1).expand_as(white))
+
+
+def test_pairs_bring_further_pictures_for_training_alone(blocks, photos):
+    config = narrow(**TINY)
+    snapshot = Snapshot.take([blocks], others={"real": [photos]})
+    train = aist.examples(config, snapshot, "train", True)
+    told = aist.examples(config, snapshot, "val", False)
+
+    example = train.get(0, np.random.default_rng(0))
+
+    assert example["further_x"].shape == example["further_y"].shape == (2, 4, 16, 16)
+    assert example["further_x"].dtype == np.uint8
+    assert "further_x" not in told.get(0, np.random.default_rng(0))
+
+
 def test_the_sum_of_the_terms_is_the_loss_and_what_is_watched_is_not():
     config = narrow(features="none")
     torch.manual_seed(0)

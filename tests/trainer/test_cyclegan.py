@@ -216,3 +216,55 @@ def test_deep_copies_are_networks_of_their_own():
         copied.enter.weight.add_(1)
 
     assert not torch.equal(network.enter.weight, copied.enter.weight)
+
+
+@pytest.mark.parametrize("halvings", [0, 1, 2])
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_a_fresh_residual_generator_leaves_pictures_as_they_are(halvings, norm):
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    residual = Generator(8, 2, "nearest", halvings, norm, residual=True)
+    anew = Generator(8, 2, "nearest", halvings, norm)
+
+    assert len(residual.down) == len(residual.up) == halvings
+    with torch.no_grad():
+        assert torch.equal(residual(images), images)
+        assert (anew(images) - images).abs().mean() > 0.3
+
+
+def test_what_a_residual_generator_makes_lies_in_range_and_white_finds_its_way_back():
+    torch.manual_seed(0)
+    network = Generator(4, 1, residual=True)
+    assert not network.leave.weight.any()
+    with torch.no_grad():
+        network.leave.bias.fill_(5.0)  # all white
+
+    made = network(torch.zeros(1, 3, 16, 16))
+    made.sum().backward()
+
+    assert made.min() > 0.999 and made.max() <= 1
+    assert network.leave.bias.grad.abs().sum() > 0
+
+
+def test_without_a_norm_brightness_reaches_the_scores_and_with_one_it_does_not():
+    torch.manual_seed(0)
+    images = torch.rand(4, 3, 64, 64) - 0.5
+    apart = {}
+    for norm in ("instance", "none"):
+        network = Discriminator(8, 2, norm)
+        with torch.no_grad():
+            bright, dim = network(images), network(0.5 * images)
+        apart[norm] = float((bright - dim).abs().mean() / bright.abs().mean())
+
+    assert apart["instance"] < 0.1 < 0.3 < apart["none"]
+
+
+def test_a_pool_is_drawn_from_as_far_as_it_is_filled():
+    pool = Pool(4, 2)
+    pool.swap(torch.arange(3.0)[:, None, None, None].expand(3, 3, 2, 2), 0, [(False, 0)] * 3)
+    places = torch.tensor([0.0, 0.4, 0.99])
+
+    drawn = pool.drawn(3, places)
+
+    assert drawn.shape == (3, 3, 2, 2) and drawn[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert pool.drawn(400, torch.tensor([0.99]))[0, 0, 0, 0] == 0  # the fourth is still black

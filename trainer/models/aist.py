@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer import alpha as masks
@@ -65,7 +66,7 @@ class Config:
     real: tuple[str, ...] = ()
     """Folders of the datasets to look like."""
     size: int = 256
-    """Side of what the networks see, in pixels; a multiple of 4."""
+    """Side of what the networks see, in pixels; halved by the generators without a rest."""
     flip: bool = True
     """Mirror half of the pictures."""
     filters: int = 64
@@ -74,12 +75,25 @@ class Config:
     """Residual blocks of the generators."""
     upsample: Literal["transposed", "nearest"] = "transposed"
     """The generators' way back up: as published, or without the checkerboard that it leaves."""
+    halvings: int = 2
+    """Halvings in the generators, 2 as published; fewer keep more of small pictures."""
+    norm: cyclegan.Norm = "instance"
+    """Of layers, instance as published; it hides how bright a picture is from all four networks."""
+    residual: bool = False
+    """Generators add to the picture, and begin by changing nothing; as published they begin by
+    learning to paint it."""
     judge_filters: int = 64
     """First width of the discriminators."""
     judge_layers: int = 3
     """Halvings in the discriminators; 3: patches of 70 px."""
     pool: int = 50
     """Pictures kept for each discriminator; 0: none."""
+    judged: int = 0
+    """Further pictures of each kind, for every pair, that discriminators learn from: real ones from
+    the datasets, made ones from the pools. They cost little, and batches of 4 teach little."""
+    inside: bool = False
+    """Discriminators see of a real and a made picture what is opaque in both: outlines, which no
+    style may change, tell them nothing."""
     lr: float = 2e-4
     """Learning rate of Adam, for the generators."""
     judge_lr: float = 2e-4
@@ -117,8 +131,10 @@ class Config:
         for name in WEIGHTS:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"--{_option(name)} {getattr(self, name)}: at least 0")
-        if self.size < 16 or self.size % 4:
-            raise ValueError(f"--size {self.size}: a multiple of 4, at least 16")
+        if self.size < 16 or self.size % 2**self.halvings:
+            raise ValueError(f"--size {self.size}: a multiple of {2**self.halvings}, at least 16")
+        if self.judged and not self.pool:
+            raise ValueError(f"--judged {self.judged}: these come from pools; give --pool too")
         if not self.judge_sides or self.judge_sides[-1] < 1:
             raise ValueError(
                 f"--judge-layers {self.judge_layers}: nothing is left of {self.size} px; "
@@ -126,6 +142,8 @@ class Config:
             )
         if self.alpha not in masks.LOSSES:
             raise ValueError(f"--alpha {self.alpha}: one of {', '.join(masks.LOSSES)}")
+        if self.norm not in ("instance", "none"):
+            raise ValueError(f"--norm {self.norm}: instance or none")
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"--reduction {self.reduction}: mean or sum")
 
@@ -145,7 +163,7 @@ class Config:
 
 WEIGHTS = (
     "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "lr", "judge_lr",
-    "pool", "sample_steps", "realism_steps",
+    "pool", "judged", "halvings", "sample_steps", "realism_steps",
 )  # fmt: skip
 
 
@@ -222,10 +240,10 @@ def check(config: Config, facts: Facts) -> None:
 
 class Pairs:
     """A render and a real picture that have nothing to do with each other: key, x and y, each
-    [4, S, S] uint8."""
+    [4, S, S] uint8; and as many `further` of both as a discriminator wants, [N, 4, S, S]."""
 
-    def __init__(self, x: Views, y: Views, train: bool):
-        self.x, self.y, self.train = x, y, train
+    def __init__(self, x: Views, y: Views, train: bool, further: int = 0):
+        self.x, self.y, self.train, self.further = x, y, train, further
 
     def __len__(self) -> int:
         return max(len(self.x), len(self.y))
@@ -235,7 +253,14 @@ class Pairs:
         mine = index % len(self.x)
         other = int(rng.integers(len(self.y))) if self.train else index % len(self.y)
         x, y = self.x.get(mine, rng), self.y.get(other, rng)
-        return {"key": x["key"], "x": x["image"], "y": y["image"]}
+        found = {"key": x["key"], "x": x["image"], "y": y["image"]}
+        if self.train and self.further:
+            found |= {"further_x": self.drawn(self.x, rng), "further_y": self.drawn(self.y, rng)}
+        return found
+
+    def drawn(self, views: Views, rng: np.random.Generator) -> NDArray[np.uint8]:
+        numbers = rng.integers(len(views), size=self.further)
+        return np.stack([views.get(int(number), rng)["image"] for number in numbers])
 
 
 def examples(config: Config, snapshot: Snapshot, split: str, train: bool) -> Pairs:
@@ -248,7 +273,7 @@ def examples(config: Config, snapshot: Snapshot, split: str, train: bool) -> Pai
                 f"{few[0]} has {len(few[1])} pictures to train on, fewer than --batch "
                 f"{config.batch}; give more of them, or --batch {len(few[1])}"
             )
-    return Pairs(x, y, train)
+    return Pairs(x, y, train, config.judged)
 
 
 def sides(snapshot: Snapshot) -> tuple[Snapshot, Snapshot]:
@@ -268,12 +293,22 @@ class AIST(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.g = Generator(config.filters, config.blocks, config.upsample)
-        self.f = Generator(config.filters, config.blocks, config.upsample)
-        self.d_x = Discriminator(config.judge_filters, config.judge_layers)
-        self.d_y = Discriminator(config.judge_filters, config.judge_layers)
-        self.pool_x = Pool(config.pool, config.size)
-        self.pool_y = Pool(config.pool, config.size)
+        self.g, self.f = (
+            Generator(
+                config.filters,
+                config.blocks,
+                config.upsample,
+                config.halvings,
+                config.norm,
+                config.residual,
+            )
+            for _ in range(2)
+        )
+        self.d_x, self.d_y = (
+            Discriminator(config.judge_filters, config.judge_layers, config.norm) for _ in range(2)
+        )
+        channels = 4 if config.inside else 3  # to cut pictures, their alpha is wanted
+        self.pool_x, self.pool_y = (Pool(config.pool, config.size, channels) for _ in range(2))
         self.beside: dict[str, features.Features | None] = {}  # no part of a checkpoint
         self.told: dict[str, str] = {}
 
@@ -288,16 +323,36 @@ class AIST(nn.Module):
 
     def paint(self, generator: nn.Module, images: Tensor, alpha: Tensor) -> Tensor:
         """What a generator makes of pictures, put together where that is how outlines are kept."""
-        made: Tensor = generator(images)
-        return masks.composite(made, alpha) if self.config.alpha == "composite" else made
+        return self.put(generator(images), images, alpha)
+
+    def put(self, made: Tensor, images: Tensor, alpha: Tensor) -> Tensor:
+        """The second half of it."""
+        if self.config.alpha != "composite":
+            return made
+        if self.config.residual:
+            return masks.on_top(made, images, alpha)
+        return masks.composite(made, alpha)
+
+    def judged(self, images: Tensor, alpha: Tensor, other: Tensor) -> Tensor:
+        """What a discriminator sees of pictures; other: alpha of those beside them."""
+        if not self.config.inside:
+            return images
+        return masks.composite(images, masks.inside(alpha, other))
 
     def forward(
-        self, x_image: Tensor, y_image: Tensor, seen: int, chance: list[list[tuple[bool, int]]]
+        self,
+        x_image: Tensor,
+        y_image: Tensor,
+        seen: int,
+        chance: Sequence[Sequence[tuple[bool, int]]],
+        further: Mapping[str, tuple[Tensor, Tensor]],
     ) -> dict[str, Tensor]:
         """The terms of the loss, weighted, and what is watched.
 
-        seen    pictures that each pool was given before
-        chance  of the pools: cyclegan.choices, for X and for Y
+        seen     pictures that each pool was given before
+        chance   of the pools: cyclegan.choices, for X and for Y
+        further  of x and of y, for the discriminators: pictures [N, 4, S, S], and places in the
+                 pools [N]; may be empty
         """
         config, (x, x_alpha), (y, y_alpha) = self.config, shown(x_image), shown(y_image)
         alphas = torch.cat([x_alpha, y_alpha])
@@ -310,8 +365,8 @@ class AIST(nn.Module):
         back_y = self.paint(self.g, fake_x, y_alpha)
 
         terms = {
-            "adversarial": real_loss(frozen(self.d_y, fake_y))
-            + real_loss(frozen(self.d_x, fake_x)),
+            "adversarial": real_loss(frozen(self.d_y, self.judged(fake_y, x_alpha, y_alpha)))
+            + real_loss(frozen(self.d_x, self.judged(fake_x, y_alpha, x_alpha))),
             "cycle": config.cycle_x * distance(back_x, x) + config.cycle_y * distance(back_y, y),
             "identity": config.identity
             * (config.cycle_y * distance(same_y, y) + config.cycle_x * distance(same_x, x)),
@@ -330,10 +385,20 @@ class AIST(nn.Module):
             terms["features"] = config.feature_weight * (
                 masks.squared(apart_x, config.reduction) + masks.squared(apart_y, config.reduction)
             )
-        old_x = self.pool_x.swap(fake_x, seen, chance[0])
-        old_y = self.pool_y.swap(fake_y, seen, chance[1])
-        terms["judge_x"] = cyclegan.told_apart(self.d_x, x, old_x)
-        terms["judge_y"] = cyclegan.told_apart(self.d_y, y, old_y)
+        for side, judge, pool, real, alpha, fake, fake_alpha, chosen in (
+            ("x", self.d_x, self.pool_x, x, x_alpha, fake_x, y_alpha, chance[0]),
+            ("y", self.d_y, self.pool_y, y, y_alpha, fake_y, x_alpha, chance[1]),
+        ):
+            old = pool.swap(torch.cat([fake, fake_alpha], dim=1)[:, : pool.channels], seen, chosen)
+            if side in further:
+                images, places = further[side]
+                more, more_alpha = shown(images)
+                real, alpha = torch.cat([real, more]), torch.cat([alpha, more_alpha])
+                old = torch.cat([old, pool.drawn(seen + len(fake), places)])
+            made, old_alpha = old[:, :3], old[:, 3:]
+            terms[f"judge_{side}"] = cyclegan.told_apart(
+                judge, self.judged(real, alpha, old_alpha), self.judged(made, old_alpha, alpha)
+            )
         with torch.no_grad():
             watched = {
                 "mask_xor": masks.mask_xor(fake_y, x_alpha).mean(),
@@ -371,7 +436,13 @@ def loss(
     """All terms together: each network has gradients of its own terms alone."""
     count = len(batch["x"])
     chance = [cyclegan.choices(count, config.pool, moment.generator) for _ in range(2)]
-    terms = network(batch["x"], batch["y"], moment.step * count, chance)
+    further = {}
+    for side in "xy":
+        if f"further_{side}" in batch:
+            images = batch[f"further_{side}"].flatten(0, 1)
+            places = torch.rand(len(images), generator=moment.generator)
+            further[side] = (images, places)
+    terms = network(batch["x"], batch["y"], moment.step * count, chance, further)
     total = torch.stack([term for name, term in terms.items() if name not in WATCHED]).sum()
     return total, terms
 
@@ -398,9 +469,7 @@ def stylize(config: Config, network: AIST, images: Tensor, alpha: Tensor) -> Ten
     black = seen & ~(whole[:, :3] > 0).any(dim=1, keepdim=True)
     whole[:, :3] = torch.where(black, 1, whole[:, :3] * seen)
     x, x_alpha = shown(whole)
-    made = (network.g(x).float() + 1) / 2
-    if config.alpha == "composite":  # G paints straight colours, which alpha then mixes with black
-        made = made * x_alpha
+    made = (network.paint(network.g, x, x_alpha).float() + 1) / 2
     made = torch.cat([made, x_alpha], dim=1)
     if made.shape[2:] != (height, width):
         made = resized(made, (height, width))
@@ -487,17 +556,19 @@ def looked(config: Config, network: AIST, views: Views, side: str, most: int, to
     for batch in tools.batches(Chosen(views, numbers), max(config.batch, 8)):
         images, alpha = shown(batch["image"])
         painted = there(images)
-        made = masks.composite(painted, alpha) if config.alpha == "composite" else painted
+        made = network.put(painted, images, alpha)
         again = network.paint(back, made, alpha)
         found = {
             "mask_xor": masks.mask_xor(made, alpha),
             "painted": masks.mask_xor(painted, alpha),
             "changed": changed(images, made, alpha),
             "cycle": changed(images, again, alpha),
-            "judged": judge(made).flatten(1).mean(1),
+            "judged": judge(network.judged(made, alpha, alpha)).flatten(1).mean(1),
         }
         if side == "y":
-            found["judged_real"] = network.d_y(images).flatten(1).mean(1)
+            found["judged_real"] = (
+                network.d_y(network.judged(images, alpha, alpha)).flatten(1).mean(1)
+            )
         for name, value in found.items():
             seen.values.setdefault(name, []).append(value.float().cpu())
         seen.images.append(at_most(batch["image"]))

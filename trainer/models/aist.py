@@ -9,7 +9,6 @@ B pictures, S side in pixels; colours in [-1, 1], black is -1.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer import alpha as masks
-from trainer import cyclegan, features, realism
+from trainer import cyclegan, features
 from trainer.cutouts import Views, shown
 from trainer.cyclegan import Discriminator, Generator, Pool, distance, frozen, real_loss
 from trainer.errors import DatasetRefused
 from trainer.models import Evaluation, Moment, Samples, Tools
 from trainer.pictures import absolute
-from trainer.probes import Chosen
+from trainer.translated import Translated, changed, told_apart, translated
 
 if TYPE_CHECKING:
     from trainer.data import Facts, Snapshot
@@ -51,8 +50,6 @@ DEVIATES = 0.01
 MOST = 1000
 """Views of each side that a test looks at, spread evenly."""
 MOST_VAL = 128
-SHOWN = 6
-JUDGE_PX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,13 +444,6 @@ def loss(
     return total, terms
 
 
-def changed(before: Tensor, after: Tensor, alpha: Tensor) -> Tensor:
-    """[B] mean change of a shape's colours, 0 to 1."""
-    shape = (alpha > 0).to(before.dtype)
-    apart = ((after - before).abs() / 2).mean(dim=1, keepdim=True) * shape
-    return apart.flatten(1).sum(1) / shape.flatten(1).sum(1).clamp(min=1)
-
-
 # --- putting the style on ----------------------------------------------------------------------
 
 
@@ -490,21 +480,6 @@ def resized(images: Tensor, size: int | tuple[int, int]) -> Tensor:
 # --- evaluation ------------------------------------------------------------------------------
 
 
-@dataclass
-class Seen:
-    """What a split came to, picture by picture; the fields of one side."""
-
-    images: list[Tensor] = dataclasses.field(default_factory=list)
-    """uint8 [B, 4, P, P], at most JUDGE_PX."""
-    made: list[Tensor] = dataclasses.field(default_factory=list)
-    values: dict[str, list[Tensor]] = dataclasses.field(default_factory=dict)
-    first: list[Tensor] = dataclasses.field(default_factory=list)
-    """[N, 3, 3, S, S] uint8: picture, translation, and back; of those that are shown."""
-
-    def mean(self, name: str) -> float:
-        return float(torch.cat(self.values[name]).double().mean())
-
-
 def evaluate(
     config: Config, network: AIST, snapshot: Snapshot, split: str, tools: Tools
 ) -> Evaluation:
@@ -519,10 +494,11 @@ def evaluate(
         Views(snapshot, split, config.size),
         Views(real, split if there else "train", config.size),
     )
-    x, y = (
-        looked(config, network, each, name, most, tools)
-        for each, name in zip(views, "xy", strict=True)
-    )
+
+    def looked(views: Views, side: str) -> Translated:
+        return translated(network, views, side, most, config.batch, tools)
+
+    x, y = looked(views[0], "x"), looked(views[1], "y")
     metrics = {
         "mask_xor": x.mean("mask_xor"),
         "changed": x.mean("changed"),
@@ -539,125 +515,13 @@ def evaluate(
         "feature_distance": told_features(network),
     }
     if config.realism_steps and there and not validating:
-        found = told_apart(config, network, snapshot, x, y, tools)
+        known = [Views(of, "train", config.size) for of in sides(snapshot)]
+        learnt = looked(known[0], "x"), looked(known[1], "y")
+        found = told_apart(learnt, (x, y), config.realism_steps, tools)
         metrics |= {name: row["mean"] for name, row in found.items()}
         tables["fresh_classifiers"] = found
     arrays = {name: torch.cat(of.first).numpy() for name, of in (("x", x), ("y", y))}
     return Evaluation(metrics=metrics, tables=tables, arrays=arrays)
-
-
-def looked(config: Config, network: AIST, views: Views, side: str, most: int, tools: Tools) -> Seen:
-    """Translate pictures of one side there and back."""
-    there, back = (network.g, network.f) if side == "x" else (network.f, network.g)
-    judge = network.d_y if side == "x" else network.d_x
-    numbers = spread(len(views), most)
-    show = set(spread(len(numbers), SHOWN))
-    seen, done = Seen(), 0
-    for batch in tools.batches(Chosen(views, numbers), max(config.batch, 8)):
-        images, alpha = shown(batch["image"])
-        painted = there(images)
-        made = network.put(painted, images, alpha)
-        again = network.paint(back, made, alpha)
-        found = {
-            "mask_xor": masks.mask_xor(made, alpha),
-            "painted": masks.mask_xor(painted, alpha),
-            "changed": changed(images, made, alpha),
-            "cycle": changed(images, again, alpha),
-            "judged": judge(network.judged(made, alpha, alpha)).flatten(1).mean(1),
-        }
-        if side == "y":
-            found["judged_real"] = (
-                network.d_y(network.judged(images, alpha, alpha)).flatten(1).mean(1)
-            )
-        for name, value in found.items():
-            seen.values.setdefault(name, []).append(value.float().cpu())
-        seen.images.append(at_most(batch["image"]))
-        seen.made.append(at_most(torch.cat([bytes_of(made), batch["image"][:, 3:]], dim=1)))
-        rows = [n - done for n in sorted(show) if done <= n < done + len(images)]
-        trio = torch.stack([bytes_of(each[rows]) for each in (images, made, again)], dim=1)
-        seen.first.append(trio.cpu())
-        done += len(images)
-        tools.progress(done=done, total=len(numbers))
-    return seen
-
-
-def told_apart(
-    config: Config, network: AIST, snapshot: Snapshot, x: Seen, y: Seen, tools: Tools
-) -> dict[str, dict[str, float]]:
-    """What fresh classifiers that learned from train tell on the split: plain renders from real
-    pictures, stylized ones from real, white outlines from outlines, and pieces from inside the
-    shapes."""
-    known = [
-        looked(config, network, Views(of, "train", config.size), name, MOST, tools)
-        for of, name in zip(sides(snapshot), "xy", strict=True)
-    ]
-    real, plain, made = (
-        (torch.cat(train), torch.cat(test))
-        for train, test in (
-            (known[1].images, y.images),
-            (known[0].images, x.images),
-            (known[0].made, x.made),
-        )
-    )
-    kinds = {"plain_told": (plain, slice(0, 3)), "stylized_told": (made, slice(0, 3)),
-             "outlines_told": (plain, slice(3, 4))}  # fmt: skip
-    found = {
-        name: asked(
-            config,
-            [part[:, channels] for part in real],
-            [part[:, channels] for part in of],
-            tools,
-        )
-        for name, (of, channels) in kinds.items()
-    }
-    return found | inside(config, real, plain, made, tools)
-
-
-def inside(
-    config: Config,
-    real: tuple[Tensor, Tensor],
-    plain: tuple[Tensor, Tensor],
-    made: tuple[Tensor, Tensor],
-    tools: Tools,
-) -> dict[str, dict[str, float]]:
-    """The same of pieces from inside the shapes, where no outline helps; each is train and test.
-
-    Nothing where a side has no shape large enough.
-    """
-    known = [realism.pieces(some[:, :3], some[:, 3]) for some in real]
-    found = {}
-    for name, of in (("plain_inside_told", plain), ("stylized_inside_told", made)):
-        parts = [
-            realism.pieces(some[:, :3], was[:, 3]) for some, was in zip(of, plain, strict=True)
-        ]
-        if min(map(len, (*known, *parts))) < 2:
-            return {}
-        found[name] = asked(config, known, parts, tools)
-    return found
-
-
-def asked(
-    config: Config, real: Sequence[Tensor], made: Sequence[Tensor], tools: Tools
-) -> dict[str, float]:
-    """Accuracy of fresh classifiers, of which several are asked; each side is train and test."""
-    train, test = (
-        realism.Kinds(real=one, made=other).balanced()
-        for one, other in zip(real, made, strict=True)
-    )
-    right = realism.accuracies(
-        train,
-        test,
-        steps=config.realism_steps,
-        progress=lambda: tools.progress(done=0, total=0),
-    )
-    return {
-        "mean": sum(right) / len(right),
-        "lowest": min(right),
-        "highest": max(right),
-        "classifiers": len(right),
-        "trained_on": 2 * len(train.real),
-        "asked_about": 2 * len(test.real),
-    }
 
 
 def watched(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -694,23 +558,6 @@ def told_features(network: AIST) -> dict[str, str]:
     return network.told
 
 
-def spread(count: int, most: int) -> list[int]:
-    """At most so many numbers below count, spread evenly."""
-    return np.linspace(0, count - 1, min(most, count), dtype=int).tolist()  # type: ignore[no-any-return]
-
-
-def at_most(images: Tensor) -> Tensor:
-    """uint8 [B, C, S, S] at JUDGE_PX or below."""
-    if images.shape[-1] <= JUDGE_PX:
-        return images
-    return F.interpolate(images.float(), (JUDGE_PX, JUDGE_PX), mode="area").round().byte()
-
-
-def bytes_of(images: Tensor) -> Tensor:
-    """[-1, 1] to uint8."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
-
-
 # --- pictures ----------------------------------------------------------------------------------
 
 COLUMNS = ("render", "as real", "and back", "real", "as render", "and back")
@@ -722,7 +569,7 @@ def samples(config: Config, network: AIST, snapshot: Snapshot, tools: Tools) -> 
     parts = []
     for of, name in zip(sides(snapshot), "xy", strict=True):
         views = Views(of, split, config.size)
-        seen = looked(config, network, views, name, 4, tools)
+        seen = translated(network, views, name, 4, config.batch, tools)
         parts.append(torch.cat(seen.first))
     count = min(map(len, parts))
     rows = torch.cat([part[:count] for part in parts], dim=1).permute(0, 1, 3, 4, 2).numpy()

@@ -19,6 +19,7 @@ STD = 0.02
 """Of a fresh network's weights; biases begin at 0."""
 EPS = 1e-5
 Norm = Literal["instance", "none"]
+"""What evens out every channel of a picture between layers, if anything does."""
 
 
 class InstanceNorm(nn.Module):
@@ -199,7 +200,7 @@ def bounded(images: Tensor) -> Tensor:
 def begin(network: nn.Module, norm: Norm = "instance", small: Collection[str] = ()) -> None:
     """Fresh weights, biases 0: from N(0, 0.02), which a norm makes up for.  Without one, by He et
     al. 2015 (arXiv 1502.01852), so that every layer passes on as much as it gets; but for those
-    of a name in `small`, which lie beside a way around them."""
+    of a name in `small`: the last before a tanh, and those beside a way around them."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             if norm == "instance" or name.split(".")[-1] in small:

@@ -32,6 +32,8 @@ BETA = 64.0
 """Of the soft mask: half at v = 0.011, which is 2.8 of 255."""
 STEP = 1 / 255
 """Brightness of the darkest pixel of a shape in an 8-bit picture: 1; the background has 0."""
+HALF = 0.5
+"""A pixel with as much alpha shows the shape."""
 SHARPNESS = 20.0
 """Of the maximum over channels that sends its gradient to all of them."""
 
@@ -57,9 +59,12 @@ def on_top(made: Tensor, shown: Tensor, alpha: Tensor) -> Tensor:
     return mixed + (torch.minimum(mixed, 2 * alpha - 1) - mixed).detach()
 
 
-def inside(alpha: Tensor, other: Tensor) -> Tensor:
-    """1 where both are opaque, else 0: cut to it, two pictures have one outline."""
-    return ((alpha >= 1) & (other >= 1)).to(alpha.dtype)
+def cut(images: Tensor, alpha: Tensor, other: Tensor) -> Tensor:
+    """What shows a shape in two pictures: straight colours where both alphas are at least a half,
+    else black. Two pictures that are cut so, each to the other, have one outline; edges, which in
+    photos take on colours of what lies behind, are seen in both."""
+    both = (alpha >= HALF) & (other >= HALF)
+    return torch.where(both, (images + 1) / alpha.clamp(min=HALF) - 1, -1.0)
 
 
 def brightness(images: Tensor) -> Tensor:

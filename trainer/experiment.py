@@ -37,7 +37,7 @@ SHAPE = ("precision", "coverage", "chamfer", "accuracy", "median_deg")
 MASK = ("mask_error", "mask_error_median", "mask_iou")
 """... and that of masks."""
 STYLE = (
-    "plain_told", "stylized_told", "outlines_told", "plain_inside_told", "stylized_inside_told",
+    "plain_told", "stylized_told", "outlines_told", "plain_cut_told", "stylized_cut_told",
     "mask_xor", "changed",
 )  # fmt: skip
 """What is told of a style's run: trainer.models.aist."""

@@ -44,7 +44,8 @@ NAMES = {
     "accuracy": "accuracy", "median_deg": "median, degrees", "mask_error": "XOR error",
     "mask_error_median": "XOR median", "mask_iou": "IoU", "plain_told": "told apart before",
     "stylized_told": "told apart after", "outlines_told": "by outlines alone",
-    "plain_inside_told": "inside, before", "stylized_inside_told": "inside, after",
+    "plain_cut_told": "cut to one outline, before",
+    "stylized_cut_told": "cut to one outline, after",
     "mask_xor": "mask XOR", "changed": "colours changed",
 }  # fmt: skip
 DIGITS = {"accuracy": 3, "mask_error": 3, "mask_error_median": 3, "mask_iou": 3, "mask_xor": 4}

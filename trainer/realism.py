@@ -1,9 +1,8 @@
 """How well a fresh classifier tells one kind of pictures from another: 0.5 is not at all.
 
 It learns from pictures of the training split and is asked about others; one classifier may be
-lucky, so several are asked, and their mean counts.  Before and after a style
-was put on renders, beside the same real pictures, it says how much nearer they came.  The outlines
-alone, as white shapes, say what no style can hide; pieces from inside the shapes have none.
+lucky, so several are asked, and their mean counts.  Before and after a style was put on renders,
+beside the same real pictures, it says how much nearer they came.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +17,6 @@ from torch import Tensor, nn
 BATCH = 32  # of each kind
 CHUNK = 256
 CLASSIFIERS = 5
-PIECE = 3 / 16
-"""Side of a piece from inside a shape, of the picture's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,25 +90,6 @@ def accuracy(
         )
     right = int((real > 0).sum()) + int((made <= 0).sum())
     return right / (2 * len(test.real))
-
-
-def pieces(images: Tensor, alpha: Tensor) -> Tensor:
-    """uint8 [M, C, P, P] of each picture that has room for it the piece farthest inside its shape.
-
-    images  uint8 [N, C, S, S]
-    alpha   uint8 [N, S, S]; a piece is where it is 255 throughout
-    """
-    side = max(4, round(PIECE * images.shape[-1]))
-    found = []
-    for image, shape in zip(images, alpha.cpu().numpy(), strict=True):
-        # With a border, so that the picture's edge is the shape's.
-        solid = np.pad((shape == 255).astype(np.uint8), 1)
-        depth = cv2.distanceTransform(solid, cv2.DIST_C, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        if depth[y, x] > side / 2:  # chessboard: a square around it is inside
-            top, left = int(y) - side // 2, int(x) - side // 2
-            found.append(image[:, top : top + side, left : left + side])
-    return torch.stack(found) if found else images.new_zeros((0, images.shape[1], side, side))
 
 
 def classifier(channels: int) -> nn.Module:

@@ -7,7 +7,7 @@ B pictures, S side in pixels; colours in [-1, 1], black is -1.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,10 +21,13 @@ from trainer import realism
 from trainer.cutouts import Views, shown
 from trainer.models import Tools
 from trainer.probes import Chosen
+from trainer.realism import Kinds
 
 SHOWN = 6
 """Pictures of a side that are kept to be looked at."""
 JUDGE_PX = 64
+CUTS = 4
+"""How often a picture is cut, each time to another outline."""
 
 
 class Translator(Protocol):
@@ -105,8 +108,8 @@ def told_apart(
     tools: Tools,
 ) -> dict[str, dict[str, float]]:
     """What fresh classifiers that learned from `known` pictures, X and Y, tell of others: plain
-    renders from real pictures, stylized ones from real, white outlines from outlines, and pieces
-    from inside the shapes."""
+    renders from real pictures and stylized ones from real, as they are and cut to one outline; and
+    white outlines from outlines, which no style may change."""
     (x_known, y_known), (x, y) = known, others
     real, plain, made = (
         (torch.cat(train), torch.cat(test))
@@ -116,64 +119,68 @@ def told_apart(
             (x_known.made, x.made),
         )
     )
-    kinds = {"plain_told": (plain, slice(0, 3)), "stylized_told": (made, slice(0, 3)),
-             "outlines_told": (plain, slice(3, 4))}  # fmt: skip
-    found = {
-        name: asked(
-            [part[:, channels] for part in real],
-            [part[:, channels] for part in of],
-            steps,
-            tools,
+    return {
+        name: asked(real, of, show, steps, tools)
+        for name, of, show in (
+            ("plain_told", plain, whole),
+            ("stylized_told", made, whole),
+            ("outlines_told", plain, outlines),
+            ("plain_cut_told", plain, cut),
+            ("stylized_cut_told", made, cut),
         )
-        for name, (of, channels) in kinds.items()
     }
-    return found | inside(real, plain, made, steps, tools)
 
 
-def inside(
-    real: tuple[Tensor, Tensor],
-    plain: tuple[Tensor, Tensor],
-    made: tuple[Tensor, Tensor],
-    steps: int,
-    tools: Tools,
-) -> dict[str, dict[str, float]]:
-    """The same of pieces from inside the shapes, where no outline helps; each is train and test.
+def whole(real: Tensor, made: Tensor) -> Kinds:
+    """uint8 [N, 4, S, S] on black, as they are."""
+    return Kinds(real=real[:, :3], made=made[:, :3])
 
-    Nothing where a side has no shape large enough.
-    """
-    known = [realism.pieces(some[:, :3], some[:, 3]) for some in real]
-    found = {}
-    for name, of in (("plain_inside_told", plain), ("stylized_inside_told", made)):
-        parts = [
-            realism.pieces(some[:, :3], was[:, 3]) for some, was in zip(of, plain, strict=True)
+
+def outlines(real: Tensor, made: Tensor) -> Kinds:
+    """Their alpha alone."""
+    return Kinds(real=real[:, 3:], made=made[:, 3:])
+
+
+def cut(real: Tensor, made: Tensor) -> Kinds:
+    """Each cut to the outline of one of the other kind as well, by chance, CUTS times: both kinds
+    have the same outlines, and what is told is told by colours."""
+    generator = torch.Generator().manual_seed(0)
+    kinds: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for _ in range(CUTS):
+        pair = [
+            some[torch.randperm(len(some), generator=generator).to(some.device)]
+            for some in (real, made)
         ]
-        if min(map(len, (*known, *parts))) < 2:
-            return {}
-        found[name] = asked(known, parts, steps, tools)
-    return found
+        count = min(map(len, pair))
+        (one, alpha), (other, beside) = (shown(some[:count]) for some in pair)
+        kinds[0].append(bytes_of(masks.cut(one, alpha, beside)))
+        kinds[1].append(bytes_of(masks.cut(other, beside, alpha)))
+    return Kinds(real=torch.cat(kinds[0]), made=torch.cat(kinds[1]))
 
 
 def asked(
-    real: Sequence[Tensor], made: Sequence[Tensor], steps: int, tools: Tools
+    real: Sequence[Tensor],
+    made: Sequence[Tensor],
+    show: Callable[[Tensor, Tensor], Kinds],
+    steps: int,
+    tools: Tools,
 ) -> dict[str, float]:
     """Accuracy of fresh classifiers, of which several are asked; each side is train and test."""
-    train, test = (
-        realism.Kinds(real=one, made=other).balanced()
-        for one, other in zip(real, made, strict=True)
-    )
+    train, test = (show(one, other) for one, other in zip(real, made, strict=True))
     right = realism.accuracies(
         train,
         test,
         steps=steps,
         progress=lambda: tools.progress(done=0, total=0),
     )
+    known, others = (min(map(len, both)) for both in zip(real, made, strict=True))
     return {
         "mean": sum(right) / len(right),
         "lowest": min(right),
         "highest": max(right),
         "classifiers": len(right),
-        "trained_on": 2 * len(train.real),
-        "asked_about": 2 * len(test.real),
+        "trained_on": 2 * known,
+        "asked_about": 2 * others,
     }
 
 

@@ -185,6 +185,23 @@ def test_discriminators_learn_from_further_pictures_cut_to_what_both_show():
     assert terms["judge_y"].item() > 0 and torch.isfinite(total)
 
 
+def test_steep_discriminators_cost_them_and_not_the_generators():
+    torch.manual_seed(0)
+    moment = Moment(step=0, steps=8, generator=torch.Generator())
+    network = AIST(narrow(**TINY, r1=5.0))
+    torch.nn.init.normal_(network.d_x.layers[-1].weight)
+
+    _, terms = aist.loss(
+        network.config, network, {"x": pictures(2, 0), "y": pictures(2, 1)}, moment
+    )
+    terms["steepness_x"].backward()
+
+    assert terms["steepness_x"].item() > 0 and terms["steepness_y"].item() == 0
+    assert network.d_x.layers[0].weight.grad.any()
+    assert all(p.grad is None for part in (network.g, network.f, network.d_y)
+               for p in part.parameters())  # fmt: skip
+
+
 def test_a_fresh_residual_generator_begins_at_the_render_and_edges_are_mixed_once():
     config = narrow(**TINY)
     torch.manual_seed(0)
@@ -272,6 +289,7 @@ def test_fewer_real_pictures_than_a_batch_are_told(blocks, photos):
         ({"size": 16, "judge_layers": 3}, "--judge-layers 3: nothing is left of 16 px"),
         ({"alpha_weight": -1.0}, "--alpha-weight -1.0: at least 0"),
         ({"filters": 0}, "--filters 0: at least 1"),
+        ({"r1": 5.0}, "--r1 5: not with --norm instance"),
     ],
 )
 def test_options_that_will_not_do_are_told_by_name(wrong, told):

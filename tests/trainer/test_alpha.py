@@ -137,3 +137,15 @@ def test_an_unknown_kind_is_refused_with_those_there_are():
 
     with pytest.raises(ValueError, match="no alpha loss 'hard'; there are composite, hinge, soft"):
         alpha.loss("hard", shown, shown, mask)
+
+
+def test_cut_to_each_other_two_pictures_have_one_outline_and_edges_their_own_colour():
+    one = torch.tensor([1.0, 0.6, 0.4, 1.0]).view(1, 1, 1, 4)
+    other = torch.tensor([0.5, 1.0, 1.0, 0.0]).view(1, 1, 1, 4)
+    grey = one * (0.2 + 1) - 1  # 0.2 before black
+
+    seen = alpha.cut(grey.expand(1, 3, 1, 4), one, other)
+    beside = alpha.cut(torch.ones(1, 3, 1, 4), other, one)
+
+    torch.testing.assert_close(seen[0, 0, 0], torch.tensor([0.2, 0.2, -1.0, -1.0]))
+    assert torch.equal(seen > -1, beside > -1)

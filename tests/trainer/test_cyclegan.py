@@ -209,6 +209,46 @@ def test_a_discriminator_s_loss_is_half_of_both():
     assert cyclegan.told_apart(network, real, made).item() == pytest.approx(0.125)
 
 
+def test_steepness_is_the_squared_gradient_of_the_mean_score_and_has_one_of_its_own():
+    network = nn.Conv2d(3, 1, 2)
+    weight = network.weight[0].detach()
+
+    # Of four scores' mean, the pixel in the middle of 3 x 3 has a quarter of all four weights.
+    found = cyclegan.steepness(network, torch.randn(5, 3, 3, 3))
+    spread = F.conv_transpose2d(torch.full((1, 1, 2, 2), 0.25), weight[None])
+    assert found.item() == pytest.approx(spread.square().sum().item(), rel=1e-5)
+
+    cyclegan.steepness(network, torch.randn(5, 3, 2, 2)).backward()  # |w|^2: one score
+    torch.testing.assert_close(network.weight.grad[0], 2 * weight)
+
+
+def test_steepness_grows_with_what_a_discriminator_without_norms_says_and_takes_nothing_else():
+    torch.manual_seed(0)
+    network, real = Discriminator(4, 2, "none").double(), torch.randn(2, 3, 32, 32).double()
+    nn.init.normal_(network.layers[-1].weight)
+    weight = network.layers[1].weight
+
+    found = cyclegan.steepness(network, real)
+    (gradient,) = torch.autograd.grad(found, weight)
+    with torch.no_grad():
+        weight[0, 0, 0, 0] += 1e-6
+    moved = (cyclegan.steepness(network, real) - found) / 1e-6
+
+    assert moved.item() == pytest.approx(gradient[0, 0, 0, 0].item(), rel=1e-3)
+    assert real.grad is None and not real.requires_grad
+
+
+def test_through_an_instance_norm_steepness_is_refused_and_not_wrong():
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        cyclegan.steepness(Discriminator(4, 2), torch.randn(2, 3, 32, 32)).backward()
+
+
+def test_a_fresh_discriminator_without_norms_says_nothing_yet():
+    scores = Discriminator(8, 2, "none")(torch.randn(2, 3, 32, 32))
+
+    assert not scores.any() and scores.requires_grad
+
+
 def test_deep_copies_are_networks_of_their_own():
     network = Generator(4, 1)
     copied = copy.deepcopy(network)
@@ -252,6 +292,7 @@ def test_without_a_norm_brightness_reaches_the_scores_and_with_one_it_does_not()
     apart = {}
     for norm in ("instance", "none"):
         network = Discriminator(8, 2, norm)
+        nn.init.normal_(network.layers[-1].weight)
         with torch.no_grad():
             bright, dim = network(images), network(0.5 * images)
         apart[norm] = float((bright - dim).abs().mean() / bright.abs().mean())

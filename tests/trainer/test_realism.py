@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.realism import Kinds, accuracies, accuracy, pieces
+from trainer.realism import Kinds, accuracies, accuracy
 
 
 def noise(count: int, mean: float, seed: int) -> torch.Tensor:
@@ -63,31 +63,3 @@ def test_nothing_to_learn_from_is_told():
 
     with pytest.raises(ValueError, match="wants pictures of both kinds"):
         accuracy(empty, empty, steps=1)
-
-
-def test_a_piece_is_from_inside_the_shape_and_a_thin_shape_has_none() -> None:
-    images = torch.zeros(3, 3, 64, 64, dtype=torch.uint8)
-    alpha = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    alpha[0, 20:40, 30:60] = 255
-    alpha[1, 30:35, :] = 255  # five pixels high, and a piece has twelve
-    alpha[2, 20:40, 30:60] = 254  # an edge all over
-    images[0, :, 20:40, 30:60] = torch.arange(30, dtype=torch.uint8) + 1
-
-    found = pieces(images, alpha)
-
-    assert found.shape == (1, 3, 12, 12)
-    assert int(found.min()) > 0
-    assert torch.equal(found[0, 0, 0], found[0, 2, 5]) and len(found.unique()) == 12
-
-
-def test_pieces_of_one_colour_are_told_from_another_whatever_their_outlines() -> None:
-    def some(colour: int, count: int) -> torch.Tensor:
-        images = torch.zeros(count, 3, 64, 64, dtype=torch.uint8)
-        images[:, :, 16:48, 16:48] = colour
-        alpha = torch.zeros(count, 64, 64, dtype=torch.uint8)
-        alpha[:, 16:48, 16:48] = 255
-        return pieces(images, alpha)
-
-    train, test = (Kinds(real=some(200, n), made=some(60, n)) for n in (40, 10))
-
-    assert accuracy(train, test, steps=30) == 1.0

@@ -89,8 +89,11 @@ class Config:
     """Further pictures of each kind, for every pair, that discriminators learn from: real ones from
     the datasets, made ones from the pools. They cost little, and batches of 4 teach little."""
     inside: bool = False
-    """Discriminators see of a real and a made picture what is opaque in both: outlines, which no
-    style may change, tell them nothing."""
+    """Discriminators see of a real and a made picture what shows a shape in both: outlines, which
+    no style may change, tell them nothing."""
+    r1: float = 0.0
+    """Weight of R1, the squared gradient of the discriminators at real pictures, halved: it keeps
+    them from learning few pictures by heart. Wants --norm none."""
     lr: float = 2e-4
     """Learning rate of Adam, for the generators."""
     judge_lr: float = 2e-4
@@ -141,6 +144,11 @@ class Config:
             raise ValueError(f"--alpha {self.alpha}: one of {', '.join(masks.LOSSES)}")
         if self.norm not in ("instance", "none"):
             raise ValueError(f"--norm {self.norm}: instance or none")
+        if self.r1 and self.norm != "none":
+            raise ValueError(
+                f"--r1 {self.r1:g}: not with --norm {self.norm}, which has no gradient of its "
+                "gradient; give --norm none too"
+            )
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"--reduction {self.reduction}: mean or sum")
 
@@ -159,7 +167,7 @@ class Config:
 
 
 WEIGHTS = (
-    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "lr", "judge_lr",
+    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "r1", "lr", "judge_lr",
     "pool", "judged", "halvings", "sample_steps", "realism_steps",
 )  # fmt: skip
 
@@ -188,7 +196,9 @@ def tiny() -> Config:
         pool=200,
         judged=7,
         inside=True,
-        lr=3e-4,
+        r1=15.0,
+        lr=1.5e-4,
+        judge_lr=3e-4,
         fall=True,
         cycle_x=3.0,
         cycle_y=3.0,
@@ -347,7 +357,7 @@ class AIST(nn.Module):
         """What a discriminator sees of pictures; other: alpha of those beside them."""
         if not self.config.inside:
             return images
-        return masks.composite(images, masks.inside(alpha, other))
+        return masks.cut(images, alpha, other)
 
     def forward(
         self,
@@ -406,9 +416,10 @@ class AIST(nn.Module):
                 real, alpha = torch.cat([real, more]), torch.cat([alpha, more_alpha])
                 old = torch.cat([old, pool.drawn(seen + len(fake), places)])
             made, old_alpha = old[:, :3], old[:, 3:]
-            terms[f"judge_{side}"] = cyclegan.told_apart(
-                judge, self.judged(real, alpha, old_alpha), self.judged(made, old_alpha, alpha)
-            )
+            real, made = self.judged(real, alpha, old_alpha), self.judged(made, old_alpha, alpha)
+            terms[f"judge_{side}"] = cyclegan.told_apart(judge, real, made)
+            if config.r1:
+                terms[f"steepness_{side}"] = config.r1 / 2 * cyclegan.steepness(judge, real)
         with torch.no_grad():
             watched = {
                 "mask_xor": masks.mask_xor(fake_y, x_alpha).mean(),

@@ -62,7 +62,10 @@ def on_top(made: Tensor, shown: Tensor, alpha: Tensor) -> Tensor:
 def cut(images: Tensor, alpha: Tensor, other: Tensor) -> Tensor:
     """What shows a shape in two pictures: straight colours where both alphas are at least a half,
     else black. Two pictures that are cut so, each to the other, have one outline; edges, which in
-    photos take on colours of what lies behind, are seen in both."""
+    photos take on colours of what lies behind, are seen in both.
+
+    images  [B, 3, H, W] before black, as their alpha has it; alpha, other [B, 1, H, W]
+    """
     both = (alpha >= HALF) & (other >= HALF)
     return torch.where(both, (images + 1) / alpha.clamp(min=HALF) - 1, -1.0)
 

@@ -310,7 +310,10 @@ def steepness(network: nn.Module, real: Tensor) -> Tensor:
     squared gradient of a discriminator's mean score.
 
     Without it a discriminator that knows few pictures by heart points wherever it likes from
-    there, and generators follow.  Networks have no instance norm.
+    there, and generators follow.
+
+    real  [B, 3, H, W]; comes back as one number
+    Raises RuntimeError, when gradients of it are taken, where the network has an instance norm.
     """
     with torch.enable_grad():
         images = real.detach().requires_grad_()

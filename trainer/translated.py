@@ -137,13 +137,16 @@ def whole(real: Tensor, made: Tensor) -> Kinds:
 
 
 def outlines(real: Tensor, made: Tensor) -> Kinds:
-    """Their alpha alone."""
+    """Their alpha alone, [N, 1, S, S]."""
     return Kinds(real=real[:, 3:], made=made[:, 3:])
 
 
 def cut(real: Tensor, made: Tensor) -> Kinds:
     """Each cut to the outline of one of the other kind as well, by chance, CUTS times: both kinds
-    have the same outlines, and what is told is told by colours."""
+    have the same outlines, and what is told is told by colours.
+
+    real, made  uint8 [N, 4, S, S] and [M, 4, S, S]; [CUTS * min(N, M), 3, S, S] of either come back
+    """
     generator = torch.Generator().manual_seed(0)
     kinds: tuple[list[Tensor], list[Tensor]] = ([], [])
     for _ in range(CUTS):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,9 +18,10 @@ import pytest
 from renderer import shards, storage
 from renderer.shards import Dataset
 from tests.object_store import Wire
+from tests.processes import command_line
 
 OPTIONS = ["--shapes", "samples/mugs", "--limit", "8", "--views", "3", "--size", "48", "--spp", "4"]
-VICTIMS = ("-m renderer", "farm.cli worker", "farm.cli controller", "redis-server")
+VICTIMS = ("-m renderer", "import worker as part", "import controller as part", "redis-server")
 
 
 def farm(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,21 +68,11 @@ def test_kill_9_of_every_part_in_turn_leaves_the_same_bytes(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "mugs"
-    job = subprocess.Popen(
-        [sys.executable, "-m", "farm.cli", "submit", "render", *OPTIONS, "--out", str(out)],
-        env=environment(home) | {"FARM_SAMPLES_ROOT": str(undisturbed.parent / "samples")},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    for number, victim in enumerate(VICTIMS, start=1):
-        wait_for(lambda number=number: len(list(out.glob("*.tar"))) >= number, job)
-        for process in ours(home):
-            if victim in " ".join(process.cmdline()):
-                process.send_signal(signal.SIGKILL)
-                break
-
-    said = job.communicate(timeout=180)[0].decode()
+    with submitted(home, out, undisturbed) as job:
+        for number, victim in enumerate(VICTIMS, start=1):
+            wait_for(lambda number=number: len(list(out.glob("*.tar"))) >= number, job)
+            wait_for(lambda victim=victim: kill_one(home, victim), job)
+        said = job.communicate(timeout=180)[0].decode()
 
     assert job.returncode == 0, said
     assert tars(out) == tars(undisturbed)
@@ -90,24 +82,14 @@ def test_into_an_object_store_it_is_the_same_dataset_though_parts_die_and_the_wi
     undisturbed: Path, tmp_path: Path, bucket: str, wire: Wire
 ) -> None:
     home, out = tmp_path / "home", storage.place(f"{bucket}/mugs")
-    job = subprocess.Popen(
-        [sys.executable, "-m", "farm.cli", "submit", "render", *OPTIONS, "--out", str(out)],
-        env=environment(home) | {"FARM_SAMPLES_ROOT": str(undisturbed.parent / "samples")},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    for number, victim in enumerate(VICTIMS[:2], start=1):
-        wait_for(lambda number=number: len(storage.names(out, "*.tar")) >= number, job)
-        for process in ours(home):
-            if victim in " ".join(process.cmdline()):
-                process.send_signal(signal.SIGKILL)
-                break
-        wire.up = 0
-        wait_for(lambda before=wire.cuts: wire.cuts > before + 3, job)
-        wire.mend()
-
-    said = job.communicate(timeout=180)[0].decode()
+    with submitted(home, out, undisturbed) as job:
+        for number, victim in enumerate(VICTIMS[:2], start=1):
+            wait_for(lambda number=number: len(storage.names(out, "*.tar")) >= number, job)
+            wait_for(lambda victim=victim: kill_one(home, victim), job)
+            wire.up = 0
+            wait_for(lambda before=wire.cuts: wire.cuts > before + 3, job)
+            wire.mend()
+        said = job.communicate(timeout=180)[0].decode()
 
     assert job.returncode == 0, said
     stored, here = Dataset(out), Dataset(undisturbed)
@@ -125,6 +107,31 @@ def ours(home: Path) -> list[psutil.Process]:
     """The processes of the farm that lives in a folder."""
     supervisor = psutil.Process(int((home / "lock").read_text()))
     return supervisor.children(recursive=True)
+
+
+def kill_one(home: Path, victim: str) -> bool:
+    """Whether a process of that farm had these words on its command line, and was killed."""
+    for process in ours(home):
+        if victim in " ".join(command_line(process)):
+            process.kill()
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def submitted(home: Path, out: str | Path, undisturbed: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A render that has begun; it is not left running, whatever happens to the test."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "farm.cli", "submit", "render", *OPTIONS, "--out", str(out)],
+        env=environment(home) | {"FARM_SAMPLES_ROOT": str(undisturbed.parent / "samples")},
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as job:
+        try:
+            yield job
+        finally:
+            job.kill()
 
 
 def wait_for(condition: object, job: subprocess.Popen[bytes]) -> None:

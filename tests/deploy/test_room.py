@@ -7,7 +7,6 @@ have none. The tests go through the day in their order.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -21,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from deploy import check, inventory, logs, push, release, running
@@ -35,6 +33,7 @@ from farm.store import Store, connect
 from tests.deploy.user_systemd import user_systemd
 from tests.deploy.wheels import changed
 from tests.lab.hosts import Host, Lab, missing, wait
+from tests.processes import command_line
 
 DOUBLES = Path(__file__).parents[1] / "farm" / "doubles"
 DISK_MB = 500  # a little more than a version is said to take
@@ -169,11 +168,8 @@ def upgraded(room: Room, mended: object) -> dict[str, Outcome]:
 
 def lines(host: Host) -> dict[int, str]:
     """The command lines on a machine, of what did not end while one looked."""
-    found = {}
-    for process in host.processes():
-        with contextlib.suppress(psutil.Error):
-            found[process.pid] = " ".join(process.cmdline())
-    return found
+    found = {process.pid: " ".join(command_line(process)) for process in host.processes()}
+    return {pid: line for pid, line in found.items() if line}
 
 
 def problem(outcome: Outcome) -> str:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.farm.conftest import Farm, _wait, new_farm
+from tests.processes import command_line
 from tests.trainer.conftest import DOUBLES, Quiet
 from tests.trainer.datasets import make_dataset
 from trainer import start
@@ -51,7 +52,7 @@ def calls(farm: Farm) -> list[tuple[int, str]]:
 
 
 def trainers(farm: Farm) -> list[psutil.Process]:
-    return [p for p in farm.children() if p.cmdline()[1:] == ["-m", "trainer"]]
+    return [p for p in farm.children() if command_line(p)[1:] == ["-m", "trainer"]]
 
 
 def test_kill_9_of_the_child_in_mid_shard_costs_at_most_one_batch(farm):

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.farm.conftest import Farm, _wait, new_farm
+from tests.processes import command_line
 from tests.trainer.conftest import DOUBLES
 from trainer.run import Run
 
@@ -51,7 +52,7 @@ def curve(folder: Path) -> list[dict[str, object]]:
 
 
 def trainers(farm: Farm) -> list[psutil.Process]:
-    return [p for p in farm.children() if p.cmdline()[1:] == ["-m", "trainer"]]
+    return [p for p in farm.children() if command_line(p)[1:] == ["-m", "trainer"]]
 
 
 def steps(farm: Farm, out: str) -> int:

@@ -185,7 +185,8 @@ class Discriminator(nn.Module):
             assert isinstance(last, nn.Conv2d)
             nn.init.zeros_(last.weight)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, alone: bool = False) -> Tensor:
+        """alone  of no consequence here: pictures do not meet in any layer"""
         first, *middle, last = self.layers
         out = images.contiguous(memory_format=torch.channels_last)
         out = F.leaky_relu(first(out), 0.2, inplace=True)
@@ -218,9 +219,10 @@ def begin(network: nn.Module, norm: Norm = "instance", small: Collection[str] = 
 
 
 def frozen(network: nn.Module, images: Tensor) -> Tensor:
-    """What a network gives, with gradients for the pictures and none for its weights."""
+    """What a discriminator says of each picture alone, with gradients for the pictures and none
+    for its weights."""
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
-    found: Tensor = torch.func.functional_call(network, weights, (images,))
+    found: Tensor = torch.func.functional_call(network, weights, (images,), {"alone": True})
     return found
 
 
@@ -317,7 +319,7 @@ def steepness(network: nn.Module, real: Tensor) -> Tensor:
     """
     with torch.enable_grad():
         images = real.detach().requires_grad_()
-        scores = network(images).mean(dim=(1, 2, 3)).sum()
+        scores = network(images, alone=True).mean(dim=(1, 2, 3)).sum()
         (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 

@@ -290,6 +290,7 @@ def test_fewer_real_pictures_than_a_batch_are_told(blocks, photos):
         ({"alpha_weight": -1.0}, "--alpha-weight -1.0: at least 0"),
         ({"filters": 0}, "--filters 0: at least 1"),
         ({"r1": 5.0}, "--r1 5: not with --norm instance"),
+        ({"judge": "both"}, "--judge both: patches or pooled"),
     ],
 )
 def test_options_that_will_not_do_are_told_by_name(wrong, told):
@@ -304,7 +305,9 @@ def finals(folder: Path) -> dict[str, Tensor]:
     return checkpoint.find(folder / "checkpoints", "last").tensors()
 
 
-def test_a_run_goes_on_to_the_bit_pools_and_all(job, tmp_path, quiet):
+@pytest.mark.parametrize("judge", [{}, {"judge": "pooled", "judged": 2, "r1": 5.0}])
+def test_a_run_goes_on_to_the_bit_pools_and_all(judge, job, tmp_path, quiet):
+    job = dataclasses.replace(job, config={**job.config, **judge})
     start.train(job, quiet)
 
     class Killed(Exception): ...

@@ -28,6 +28,7 @@ from trainer.cyclegan import Discriminator, Generator, Pool, distance, frozen, r
 from trainer.errors import DatasetRefused
 from trainer.models import Evaluation, Moment, Samples, Tools
 from trainer.pictures import absolute
+from trainer.pooled import PooledDiscriminator
 from trainer.translated import Translated, changed, told_apart, translated
 
 if TYPE_CHECKING:
@@ -75,14 +76,18 @@ class Config:
     halvings: int = 2
     """Halvings in the generators, 2 as published; fewer keep more of small pictures."""
     norm: cyclegan.Norm = "instance"
-    """Of layers, instance as published; it hides how bright a picture is from all four networks."""
+    """Of layers, instance as published; it hides how bright a picture is from all four networks.
+    Pooled discriminators have norms of their own."""
     residual: bool = False
     """Generators add to the picture, and begin by changing nothing; as published they begin by
     learning to paint it."""
+    judge: Literal["patches", "pooled"] = "patches"
+    """What discriminators are: as published, every patch has a score; or classifiers with batch
+    norms, which score whole pictures and learn much from few."""
     judge_filters: int = 64
     """First width of the discriminators."""
     judge_layers: int = 3
-    """Halvings in the discriminators; 3: patches of 70 px."""
+    """Halvings in the discriminators; of patches, 3: they are of 70 px."""
     pool: int = 50
     """Pictures kept for each discriminator; 0: none."""
     judged: int = 0
@@ -93,7 +98,7 @@ class Config:
     no style may change, tell them nothing."""
     r1: float = 0.0
     """Weight of R1, the squared gradient of the discriminators at real pictures, halved: it keeps
-    them from learning few pictures by heart. Wants --norm none."""
+    them from learning few pictures by heart. Of patches it wants --norm none."""
     lr: float = 2e-4
     """Learning rate of Adam, for the generators."""
     judge_lr: float = 2e-4
@@ -144,10 +149,12 @@ class Config:
             raise ValueError(f"--alpha {self.alpha}: one of {', '.join(masks.LOSSES)}")
         if self.norm not in ("instance", "none"):
             raise ValueError(f"--norm {self.norm}: instance or none")
-        if self.r1 and self.norm != "none":
+        if self.judge not in ("patches", "pooled"):
+            raise ValueError(f"--judge {self.judge}: patches or pooled")
+        if self.r1 and self.judge == "patches" and self.norm != "none":
             raise ValueError(
                 f"--r1 {self.r1:g}: not with --norm {self.norm}, which has no gradient of its "
-                "gradient; give --norm none too"
+                "gradient; give --norm none too, or --judge pooled"
             )
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"--reduction {self.reduction}: mean or sum")
@@ -156,6 +163,8 @@ class Config:
     def judge_sides(self) -> list[int]:
         """Sides of the discriminators' maps, layer by layer."""
         sides = [self.size]
+        if self.judge == "pooled":  # something is always left
+            return sides
         for stride in [2] * self.judge_layers + [1, 1]:
             sides.append((sides[-1] - 2) // stride + 1)
         return sides
@@ -324,9 +333,7 @@ class AIST(nn.Module):
             )
             for _ in range(2)
         )
-        self.d_x, self.d_y = (
-            Discriminator(config.judge_filters, config.judge_layers, config.norm) for _ in range(2)
-        )
+        self.d_x, self.d_y = (discriminator(config) for _ in range(2))
         channels = 4 if config.inside else 3  # to cut pictures, their alpha is wanted
         self.pool_x, self.pool_y = (Pool(config.pool, config.size, channels) for _ in range(2))
         self.beside: dict[str, features.Features | None] = {}  # no part of a checkpoint
@@ -426,6 +433,12 @@ class AIST(nn.Module):
                 "changed": changed(x, fake_y, x_alpha).mean(),
             }
         return {**terms, **watched}
+
+
+def discriminator(config: Config) -> nn.Module:
+    if config.judge == "pooled":
+        return PooledDiscriminator(config.judge_filters, config.judge_layers)
+    return Discriminator(config.judge_filters, config.judge_layers, config.norm)
 
 
 WATCHED = ("mask_xor", "changed")

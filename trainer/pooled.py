@@ -10,6 +10,8 @@ Pictures are [B, 3, H, W] in [-1, 1].
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,8 +35,7 @@ class PooledDiscriminator(nn.Module):
         widths = [3, *(filters * min(2**n, MOST_WIDER) for n in range(layers))]
         # Without biases: the norms' own take their place.
         self.layers = nn.ModuleList(
-            nn.Conv2d(few, many, 3, 2, 1, bias=False)
-            for few, many in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(few, many, 3, 2, 1, bias=False) for few, many in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.last = nn.Conv2d(widths[-1], 1, 1)

@@ -307,18 +307,18 @@ def told_apart(network: nn.Module, real: Tensor, made: Tensor) -> Tensor:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # which does no gradients of gradients
-def steepness(network: nn.Module, real: Tensor) -> Tensor:
-    """R1 of Mescheder et al. 2018 (arXiv 1801.04406, eq. 9): the mean over real pictures of the
-    squared gradient of a discriminator's mean score.
+def steepness(network: nn.Module, pictures: Tensor) -> Tensor:
+    """The mean over pictures of the squared gradient of a discriminator's mean score: of real ones
+    R1 of Mescheder et al. 2018 (arXiv 1801.04406, eq. 9), of made ones R2 (eq. 10).
 
     Without it a discriminator that knows few pictures by heart points wherever it likes from
     there, and generators follow.
 
-    real  [B, 3, H, W]; comes back as one number
+    pictures  [B, 3, H, W]; comes back as one number
     Raises RuntimeError, when gradients of it are taken, where the network has an instance norm.
     """
     with torch.enable_grad():
-        images = real.detach().requires_grad_()
+        images = pictures.detach().requires_grad_()
         scores = network(images, alone=True).mean(dim=(1, 2, 3)).sum()
         (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()

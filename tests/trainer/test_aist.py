@@ -185,10 +185,11 @@ def test_discriminators_learn_from_further_pictures_cut_to_what_both_show():
     assert terms["judge_y"].item() > 0 and torch.isfinite(total)
 
 
-def test_steep_discriminators_cost_them_and_not_the_generators():
+@pytest.mark.parametrize("weights", [{"r1": 5.0}, {"r2": 5.0}, {"r1": 1.0, "r2": 2.0}])
+def test_steep_discriminators_cost_them_and_not_the_generators(weights: dict[str, float]):
     torch.manual_seed(0)
     moment = Moment(step=0, steps=8, generator=torch.Generator())
-    network = AIST(narrow(**TINY, r1=5.0))
+    network = AIST(narrow(**TINY, **weights))
     torch.nn.init.normal_(network.d_x.layers[-1].weight)
 
     _, terms = aist.loss(
@@ -200,6 +201,21 @@ def test_steep_discriminators_cost_them_and_not_the_generators():
     assert network.d_x.layers[0].weight.grad.any()
     assert all(p.grad is None for part in (network.g, network.f, network.d_y)
                for p in part.parameters())  # fmt: skip
+
+
+def test_r1_is_of_real_pictures_and_r2_of_made_ones():
+    def steepness(**weights: float) -> float:
+        torch.manual_seed(0)
+        network = AIST(narrow(**TINY, **weights))
+        torch.nn.init.normal_(network.d_y.layers[-1].weight)
+        moment = Moment(step=0, steps=8, generator=torch.Generator())
+        batch = {"x": pictures(2, 0), "y": pictures(2, 1)}
+        return float(aist.loss(network.config, network, batch, moment)[1]["steepness_y"])
+
+    real, made = steepness(r1=2.0), steepness(r2=2.0)
+
+    assert real != made
+    assert steepness(r1=1.0, r2=3.0) == pytest.approx(real / 2 + made * 3 / 2, rel=1e-5)
 
 
 def test_a_fresh_residual_generator_begins_at_the_render_and_edges_are_mixed_once():
@@ -290,6 +306,7 @@ def test_fewer_real_pictures_than_a_batch_are_told(blocks, photos):
         ({"alpha_weight": -1.0}, "--alpha-weight -1.0: at least 0"),
         ({"filters": 0}, "--filters 0: at least 1"),
         ({"r1": 5.0}, "--r1 5: not with --norm instance"),
+        ({"r2": 1.5}, "--r2 1.5: not with --norm instance"),
         ({"judge": "both"}, "--judge both: patches or pooled"),
     ],
 )

@@ -99,6 +99,8 @@ class Config:
     r1: float = 0.0
     """Weight of R1, the squared gradient of the discriminators at real pictures, halved: it keeps
     them from learning few pictures by heart. Of patches it wants --norm none."""
+    r2: float = 0.0
+    """Likewise at made pictures, from where generators are sent on (R2)."""
     lr: float = 2e-4
     """Learning rate of Adam, for the generators."""
     judge_lr: float = 2e-4
@@ -151,11 +153,13 @@ class Config:
             raise ValueError(f"--norm {self.norm}: instance or none")
         if self.judge not in ("patches", "pooled"):
             raise ValueError(f"--judge {self.judge}: patches or pooled")
-        if self.r1 and self.judge == "patches" and self.norm != "none":
-            raise ValueError(
-                f"--r1 {self.r1:g}: not with --norm {self.norm}, which has no gradient of its "
-                "gradient; give --norm none too, or --judge pooled"
-            )
+        for name in ("r1", "r2"):
+            weight = getattr(self, name)
+            if weight and self.judge == "patches" and self.norm != "none":
+                raise ValueError(
+                    f"--{name} {weight:g}: not with --norm {self.norm}, which has no gradient of "
+                    "its gradient; give --norm none too, or --judge pooled"
+                )
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"--reduction {self.reduction}: mean or sum")
 
@@ -176,7 +180,7 @@ class Config:
 
 
 WEIGHTS = (
-    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "r1", "lr", "judge_lr",
+    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "r1", "r2", "lr", "judge_lr",
     "pool", "judged", "halvings", "sample_steps", "realism_steps",
 )  # fmt: skip
 
@@ -192,7 +196,7 @@ def tiny() -> Config:
     render, and discriminators see 32 pictures of each kind in a step.
     """
     return Config(
-        steps=2000,
+        steps=2500,
         batch=4,
         size=64,
         filters=16,
@@ -201,18 +205,21 @@ def tiny() -> Config:
         halvings=1,
         norm="none",
         residual=True,
-        judge_filters=32,
-        pool=200,
+        judge="pooled",
+        judge_filters=16,
+        judge_layers=4,
+        pool=64,
         judged=7,
         inside=True,
-        r1=15.0,
-        lr=1.5e-4,
-        judge_lr=3e-4,
+        r1=1.0,
+        r2=1.0,
+        lr=1e-4,
+        judge_lr=1e-3,
         fall=True,
-        cycle_x=3.0,
-        cycle_y=3.0,
-        identity=0.5,
-        feature_weight=0.5,
+        cycle_x=2.0,
+        cycle_y=2.0,
+        identity=0.3,
+        feature_weight=0.3,
         sample_steps=250,
     )
 
@@ -425,8 +432,13 @@ class AIST(nn.Module):
             made, old_alpha = old[:, :3], old[:, 3:]
             real, made = self.judged(real, alpha, old_alpha), self.judged(made, old_alpha, alpha)
             terms[f"judge_{side}"] = cyclegan.told_apart(judge, real, made)
-            if config.r1:
-                terms[f"steepness_{side}"] = config.r1 / 2 * cyclegan.steepness(judge, real)
+            steep = [
+                weight / 2 * cyclegan.steepness(judge, some)
+                for weight, some in ((config.r1, real), (config.r2, made))
+                if weight
+            ]
+            if steep:
+                terms[f"steepness_{side}"] = torch.stack(steep).sum()
         with torch.no_grad():
             watched = {
                 "mask_xor": masks.mask_xor(fake_y, x_alpha).mean(),

@@ -210,7 +210,7 @@ def test_r1_is_of_real_pictures_and_r2_of_made_ones():
         torch.nn.init.normal_(network.d_y.layers[-1].weight)
         moment = Moment(step=0, steps=8, generator=torch.Generator())
         batch = {"x": pictures(2, 0), "y": pictures(2, 1)}
-        return float(aist.loss(network.config, network, batch, moment)[1]["steepness_y"])
+        return aist.loss(network.config, network, batch, moment)[1]["steepness_y"].item()
 
     real, made = steepness(r1=2.0), steepness(r2=2.0)
 

@@ -180,8 +180,8 @@ class Config:
 
 
 WEIGHTS = (
-    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "r1", "r2", "lr", "judge_lr",
-    "pool", "judged", "halvings", "sample_steps", "realism_steps",
+    "cycle_x", "cycle_y", "identity", "alpha_weight", "feature_weight", "r1", "r2", "lr",
+    "judge_lr", "pool", "judged", "halvings", "sample_steps", "realism_steps",
 )  # fmt: skip
 
 

@@ -190,7 +190,7 @@ def _option(name: str) -> str:
 
 
 def tiny() -> Config:
-    """Two CPU cores, 25 minutes, a few hundred pictures of 64 px.
+    """Two CPU cores, 20 minutes, a few hundred pictures of 64 px.
 
     So few steps and pictures are too little for what was published: generators begin at the
     render, and discriminators see 32 pictures of each kind in a step.

@@ -50,7 +50,7 @@ class PooledDiscriminator(nn.Module):
 
 def by_before(norm: nn.Module, images: Tensor) -> Tensor:
     """A batch norm as in evaluation, whichever mode it is in."""
-    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)  # the second on several GPUs
     return F.batch_norm(
         images, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )

@@ -46,6 +46,16 @@ def test_alone_a_picture_has_the_same_score_beside_any_others_as_in_evaluation(n
     assert (alone - among).abs().item() > 1e-3
 
 
+def test_with_norms_that_several_gpus_share_a_picture_alone_has_the_same_score(network):
+    mine = pictures(1)
+    alone = network(mine, alone=True)
+
+    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+
+    assert any(isinstance(layer, torch.nn.SyncBatchNorm) for layer in shared.modules())
+    torch.testing.assert_close(shared(mine, alone=True), alone)
+
+
 def test_asked_for_generators_it_learns_nothing_and_what_it_has_seen_stays(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = pictures(3).requires_grad_()

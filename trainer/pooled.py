@@ -49,8 +49,9 @@ class PooledDiscriminator(nn.Module):
 
 
 def by_before(norm: nn.Module, images: Tensor) -> Tensor:
-    """A batch norm as in evaluation, whichever mode it is in."""
+    """A batch norm as in evaluation, whichever mode it is in; a gradient that is taken after it saw
+    more pictures is of what it knew now."""
     assert isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)  # the second on several GPUs
-    return F.batch_norm(
-        images, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-    )
+    assert norm.running_mean is not None and norm.running_var is not None
+    mean, var = norm.running_mean.clone(), norm.running_var.clone()
+    return F.batch_norm(images, mean, var, norm.weight, norm.bias, eps=norm.eps)

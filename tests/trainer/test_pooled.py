@@ -68,6 +68,17 @@ def test_asked_for_generators_it_learns_nothing_and_what_it_has_seen_stays(netwo
     assert network.training
 
 
+def test_what_is_seen_between_a_score_and_its_gradient_does_not_change_the_gradient(network):
+    images = pictures(3).requires_grad_()
+    (wanted,) = torch.autograd.grad(cyclegan.frozen(network, images).sum(), images)
+
+    scores = cyclegan.frozen(network, images)
+    network(pictures(32) * 9)  # as a discriminator's own loss does, in the same step
+    (found,) = torch.autograd.grad(scores.sum(), images)
+
+    torch.testing.assert_close(found, wanted)
+
+
 def test_its_steepness_has_a_gradient_that_is_right(network):
     network.double()
     real, weight = pictures(3).double(), network.layers[1].weight

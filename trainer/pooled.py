@@ -48,6 +48,7 @@ class PooledDiscriminator(nn.Module):
         return wide(self.last(out.mean(dim=(2, 3), keepdim=True)))
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # which keeps no copies
 def by_before(norm: nn.Module, images: Tensor) -> Tensor:
     """A batch norm as in evaluation, whichever mode it is in; a gradient that is taken after it saw
     more pictures is of what it knew now."""

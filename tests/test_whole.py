@@ -113,8 +113,9 @@ def kill_one(home: Path, victim: str) -> bool:
     """Whether a process of that farm had these words on its command line, and was killed."""
     for process in ours(home):
         if victim in " ".join(command_line(process)):
-            process.kill()
-            return True
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself: then the next
+                process.kill()
+                return True
     return False
 
 

@@ -2,8 +2,8 @@
 
 CycleGAN's scores patch by patch and has, without norms, to find its scale by itself.  This one has
 batch norms (Ioffe and Szegedy 2015, arXiv 1502.03167), which keep how bright a picture is beside
-others, and a mean over all places before its last layer.  Of few pictures it learns in a hundred
-steps what the other learns in thousands.
+others, and a mean over all places before its last layer, so that it learns much from few pictures
+in few steps.  It resembles realism.classifier, and is apart from it: what measures stays as it is.
 
 Pictures are [B, 3, H, W] in [-1, 1].
 """

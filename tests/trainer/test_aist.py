@@ -349,6 +349,36 @@ def test_a_run_goes_on_to_the_bit_pools_and_all(judge, job, tmp_path, quiet):
     assert not any(name.startswith("beside") for name in wanted)
 
 
+@pytest.mark.parametrize(
+    "judge", [{}, {"judge": "pooled", "norm": "none", "judged": 2, "r1": 1.0, "r2": 2.0}]
+)
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # asked for by torch itself
+def test_a_compiled_step_is_the_plain_one(judge):
+    config = narrow(alpha="composite", **judge)
+    torch.manual_seed(0)
+    plain = AIST(config)
+    other = copy.deepcopy(plain)
+    # Traces forwards and backwards as inductor's does, and spares the suite its C++.
+    compiled = torch.compile(other, backend="aot_eager")
+
+    def step(network: AIST, called: Any, number: int) -> dict[str, Tensor]:
+        batch = {"x": pictures(2, number), "y": pictures(2, 10 + number)}
+        if config.judged:
+            batch |= {f"further_{side}": pictures(4, 20).unflatten(0, (2, 2)) for side in "xy"}
+        moment = Moment(step=number, steps=8, generator=chance.at(0, number, 0))
+        total, terms = aist.loss(config, called, batch, moment)
+        network.zero_grad()
+        total.backward()
+        return terms
+
+    for number in range(2):
+        wanted, found = step(plain, plain, number), step(other, compiled, number)
+        for name in wanted:
+            torch.testing.assert_close(found[name], wanted[name], atol=1e-5, rtol=1e-4)
+        for mine, theirs in zip(other.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-5, rtol=1e-3)
+
+
 def test_discriminators_have_a_rate_of_their_own():
     config = narrow(lr=1e-4, judge_lr=5e-4)
     network = AIST(config)

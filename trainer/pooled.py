@@ -20,6 +20,10 @@ from trainer.cyclegan import wide
 
 MOST_WIDER = 4
 """The widest layer has so many times the filters of the first."""
+FLOOR = 1e-2
+"""Added to every norm's variance. A discriminator held flat makes its weights small, until channels
+vary by 1e-6 and a usual 1e-5 lets a picture that is new to one of them score hundreds: one such
+step, and generators' Adam stands still for a thousand."""
 
 
 class PooledDiscriminator(nn.Module):
@@ -37,7 +41,7 @@ class PooledDiscriminator(nn.Module):
         self.layers = nn.ModuleList(
             nn.Conv2d(few, many, 3, 2, 1, bias=False) for few, many in pairwise(widths)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=FLOOR) for width in widths[1:])
         self.last = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, images: Tensor, alone: bool = False) -> Tensor:

@@ -79,6 +79,16 @@ def test_what_is_seen_between_a_score_and_its_gradient_does_not_change_the_gradi
     torch.testing.assert_close(found, wanted)
 
 
+def test_channels_that_never_varied_do_not_make_a_new_picture_score_hundreds(network):
+    usual = network(pictures(8), alone=True).abs().max().item()
+    network.norms[1].running_var.fill_(1e-6)  # as found in runs
+
+    unusual = network(pictures(8), alone=True).abs().max().item()
+
+    assert usual < 1
+    assert unusual < 10
+
+
 def test_its_steepness_has_a_gradient_that_is_right(network):
     network.double()
     real, weight = pictures(3).double(), network.layers[1].weight

@@ -173,10 +173,9 @@ class Discriminator(nn.Module):
     def __init__(self, filters: int = 64, layers: int = 3, norm: Norm = "instance"):
         super().__init__()
         widths = [3, *(filters * min(2**n, 8) for n in range(layers + 1)), 1]
-        strides = [2] * layers + [1, 1]
         self.layers = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 4, stride, 1)
-            for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+            nn.Conv2d(few, many, 4, stride, 1)
+            for (few, many), stride in zip(pairwise(widths), strides(layers), strict=True)
         )
         self.norm = normed(norm, 0.2)
         begin(self, norm)
@@ -193,6 +192,18 @@ class Discriminator(nn.Module):
         for layer in middle:
             out = self.norm(layer(out))
         return wide(last(out))
+
+
+def strides(layers: int) -> list[int]:
+    """Of a Discriminator's convolutions, each 4 x 4."""
+    return [2] * layers + [1, 1]
+
+
+def side_of_scores(side: int, layers: int) -> int:
+    """Of a Discriminator's map, for pictures of that side; below 1: they are too small."""
+    for stride in strides(layers):
+        side = (side - 2) // stride + 1
+    return side
 
 
 def reflected(images: Tensor, pad: int) -> Tensor:

@@ -44,6 +44,13 @@ def test_a_discriminator_has_as_many_parameters_and_patches_as_published():
     assert network(torch.zeros(1, 3, 128, 128)).shape == (1, 1, 14, 14)
 
 
+@pytest.mark.parametrize(("side", "layers"), [(16, 1), (33, 2), (64, 3), (24, 3), (70, 1)])
+def test_the_side_of_a_map_of_scores_is_known_before_there_is_one(side, layers):
+    scores = Discriminator(2, layers, "none")(torch.zeros(1, 3, side, side))
+
+    assert cyclegan.side_of_scores(side, layers) == scores.shape[-1] == scores.shape[-2]
+
+
 def test_a_patch_of_the_discriminator_is_70_px():
     network = Discriminator(2, 3)
     for layer in network.modules():

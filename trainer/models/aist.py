@@ -142,7 +142,8 @@ class Config:
             raise ValueError(f"--size {self.size}: a multiple of {2**self.halvings}, at least 16")
         if self.judged and not self.pool:
             raise ValueError(f"--judged {self.judged}: these come from pools; give --pool too")
-        if not self.judge_sides or self.judge_sides[-1] < 1:
+        patches = self.judge == "patches"
+        if patches and cyclegan.side_of_scores(self.size, self.judge_layers) < 1:
             raise ValueError(
                 f"--judge-layers {self.judge_layers}: nothing is left of {self.size} px; "
                 f"try --judge-layers {max(1, self.judge_layers - 1)}"
@@ -162,16 +163,6 @@ class Config:
                 )
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"--reduction {self.reduction}: mean or sum")
-
-    @property
-    def judge_sides(self) -> list[int]:
-        """Sides of the discriminators' maps, layer by layer."""
-        sides = [self.size]
-        if self.judge == "pooled":  # something is always left
-            return sides
-        for stride in [2] * self.judge_layers + [1, 1]:
-            sides.append((sides[-1] - 2) // stride + 1)
-        return sides
 
     @property
     def phi(self) -> str:

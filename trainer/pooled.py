@@ -22,8 +22,8 @@ MOST_WIDER = 4
 """The widest layer has so many times the filters of the first."""
 FLOOR = 1e-2
 """Added to every norm's variance. A discriminator held flat makes its weights small, until channels
-vary by 1e-6 and a usual 1e-5 lets a picture that is new to one of them score hundreds: one such
-step, and generators' Adam stands still for a thousand."""
+vary by 1e-6, and with a usual 1e-5 a picture that is new to one of them costs generators hundreds
+instead of 1: Adam's second moment keeps such a gradient for a thousand steps."""
 
 
 class PooledDiscriminator(nn.Module):

@@ -240,7 +240,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--way", default="", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--way", choices=["plain", "fp32", "bf16"],
+        help="one alone, a line of JSON for each step: all side by side want 14 GB each with 64 "
+        "filters at batch 4; a newline on stdin for each step",
+    )  # fmt: skip
     options = parser.parse_args()
     if options.way:
         for told in side(options):
@@ -266,7 +270,9 @@ def main() -> int:
                 assert child.stdin and child.stdout
                 child.stdin.write("\n")
                 child.stdin.flush()
-                told[way] = json.loads(child.stdout.readline())
+                if not (line := child.stdout.readline()):
+                    raise SystemExit(f"{way} ended without an answer: for want of memory? --way")
+                told[way] = json.loads(line)
             rounds.append(told)
     return _tell(options, ways, rounds)
 
